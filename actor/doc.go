@@ -1,0 +1,2 @@
+// Package actor runs typed actors.
+package actor

@@ -1,0 +1,85 @@
+// Package launch starts processes and follows them to their end. It knows
+// processes, not procs or actors: a Launcher starts one process in one way, a
+// Process reports how it ended, an Exit is that report.
+//
+// Every launcher passes the suite in launch/launchtest.
+package launch
+
+import (
+	"context"
+	"os"
+	"time"
+)
+
+// Launcher starts processes in one way. Its methods may be called
+// concurrently.
+type Launcher interface {
+	// Launch starts the process that spec describes and returns once it runs.
+	// ctx bounds the start, not the process. An error is a *StartError and
+	// means that nothing is left.
+	Launch(ctx context.Context, spec Spec) (Process, error)
+
+	// Close kills what still runs, waits for its end and frees what the
+	// launcher holds. Launch fails afterwards.
+	Close() error
+}
+
+// Process is a started process as its launcher knows it. Its methods may be
+// called concurrently.
+type Process interface {
+	PID() int
+
+	// Stop sends SIGTERM to the whole tree, and SIGCONT so that a stopped
+	// process can obey. It does not wait. After the end it does nothing.
+	Stop() error
+
+	// Kill sends SIGKILL to the whole tree. It does not wait.
+	Kill() error
+
+	// Suspended reports whether the process is stopped, traced or frozen.
+	Suspended() bool
+
+	// Wait waits for the end of the process, kills what is left of its tree,
+	// reads its output to the end (PS-3, PS-9) and returns the record: what
+	// the kernel said, times, resource use and the tails of its output. Every
+	// caller gets the same one.
+	Wait() Exit
+}
+
+// Spec describes a process to start. The zero value of each field is a
+// working default; only Path is needed.
+type Spec struct {
+	Path  string   // the program; Self for our own image. Not searched for in PATH if it has a slash
+	Args  []string // arguments, without the program's name
+	Argv0 string   // what the program sees as its name; Path if empty
+	Env   []string // the whole environment, "K=V". Nothing is inherited
+	Dir   string   // working directory; ours if empty
+
+	// Control becomes descriptor 3 of the process. The launcher dups it into the
+	// child and leaves the caller's copy open. Nil: the child has 0, 1 and 2 only.
+	Control *os.File
+
+	// TailLines is how many last lines of stdout and of stderr are kept; 100 if zero.
+	TailLines int
+
+	// DrainBound is how long output is read after the end while a grandchild
+	// keeps a pipe open; 500 ms if zero (PS-9).
+	DrainBound time.Duration
+
+	// Output, if not nil, gets every line of output as it comes, without the
+	// newline. It is called from one goroutine per stream and must not block.
+	Output func(stream Stream, line []byte)
+}
+
+// Self as a Spec's Path starts our own image, through /proc/self/exe where
+// there is one, so that a binary that was replaced on disk changes nothing (PS-6).
+const Self = "self"
+
+// Stream is one of the two output streams of a process.
+type Stream uint8
+
+// The streams.
+const (
+	Stdout Stream = 1
+	Stderr Stream = 2
+)

@@ -1,0 +1,38 @@
+package wire
+
+import "github.com/hyperactor/hyperactor/id"
+
+// Envelope is one message between two procs: who sent it, who it is for, and
+// a body that only the two ends understand. Gateways read the rest.
+type Envelope struct {
+	Kind   Kind
+	TTL    uint8  // hops between processes that are left (MS-12)
+	Reason Reason // why, in a Return; zero otherwise
+	Call   uint64 // pairs a Call with its Reply or Return; zero in a Send
+	To     id.Actor
+	From   id.Actor
+	Via    []id.Proc // source route: the procs whose gateways it passes, nearest first (MS-13)
+	Method string
+	Code   string // in a Reply: the handler's error code; "" means success
+	Body   []byte // CBOR of the request or reply; the text of an error or a detail otherwise
+}
+
+// DefaultTTL is the number of hops that a new envelope may take.
+const DefaultTTL = 8
+
+// Kind says what an envelope is for.
+type Kind uint8
+
+// The kinds. Send to Return travel between actors, the rest between gateways
+// and procs.
+const (
+	Send     Kind = iota + 1 // one way
+	Call                     // wants a Reply
+	Reply                    // answers a Call; Code and Body are the handler's
+	Return                   // a Send or Call that was not handled, on its way back to its sender, with Reason
+	Pause                    // From's mailbox is full: To's proc holds its sends to From back (MS-7)
+	Resume                   // From takes messages again
+	Resolve                  // asks a gateway where proc To.Proc is
+	Resolved                 // answers: Body is the address, empty for "through me"; Reason NoRoute if there is none
+	Gone                     // From.Proc has ended or cannot be reached any more
+)
