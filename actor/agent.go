@@ -1,4 +1,201 @@
 package actor
 
-// Agent is what every proc's agent understands.
-type Agent interface{}
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hyperactor/hyperactor/id"
+)
+
+// Agent is what every proc's agent understands: the actor through which
+// others spawn and stop actors, ask how the proc is, and drain it. It answers
+// while other actors are stuck (AC-11).
+type Agent interface {
+	SpawnActor(ctx context.Context, r SpawnRequest, reply Reply[id.Actor]) error
+	StopActor(ctx context.Context, r StopRequest, reply Reply[None]) error
+	DrainProc(ctx context.Context, r DrainRequest, reply Reply[Drained]) error
+	ProcStatus(ctx context.Context, _ None) (ProcStatus, error)
+}
+
+// What an Agent understands.
+var (
+	SpawnActor = OnDefer("proc.spawn", Agent.SpawnActor)
+	StopActor  = OnDefer("proc.stop", Agent.StopActor)
+	DrainProc  = OnDefer("proc.drain", Agent.DrainProc)
+	StatusOf   = On("proc.status", Agent.ProcStatus)
+
+	agentType = Define("agent", newAgent, SpawnActor, StopActor, DrainProc, StatusOf)
+)
+
+const agentName = "agent"
+
+// AgentOf returns the ref of the agent of p.
+func AgentOf(p id.Proc) Ref[Agent] { return Ref[Agent]{p.Actor(agentName)} }
+
+// SpawnRequest asks for an actor.
+type SpawnRequest struct {
+	Type   string
+	Name   string // made up if empty
+	Params []byte // as wire.Marshal encodes them
+}
+
+// StopRequest asks for the end of an actor.
+type StopRequest struct {
+	Name   string
+	Drain  bool
+	Budget time.Duration // 5 s if zero
+}
+
+// DrainRequest asks for the end of a proc.
+type DrainRequest struct {
+	Budget time.Duration
+	Reason string
+}
+
+// Drained says how the drain of a proc went.
+type Drained struct {
+	Abandoned []id.Actor // did not return
+}
+
+// ProcStatus says how a proc is.
+type ProcStatus struct {
+	Proc     id.Proc
+	Draining bool
+	Lost     uint64 // answers and returned messages that reached nobody
+	Actors   []ActorStatus
+}
+
+// ActorStatus says how an actor is.
+type ActorStatus struct {
+	Name    string
+	Type    string
+	Parent  string
+	Waiting int  // messages in its mailbox
+	Busy    bool // a handler runs, or is about to
+	Ending  bool
+}
+
+// Stop ends the actor without handling what waits for it, which goes back to
+// its senders, and waits for the end. A handler that does not return within the
+// budget (5 s if zero) is abandoned. Stopping an actor that is not there is ErrNoActor.
+func (r Ref[A]) Stop(ctx context.Context, budget time.Duration) error {
+	_, err := StopActor.Call(ctx, AgentOf(r.id.Proc), StopRequest{Name: r.id.Name, Budget: budget})
+	return err
+}
+
+// Drain is Stop after what waits for the actor has been handled.
+func (r Ref[A]) Drain(ctx context.Context, budget time.Duration) error {
+	_, err := StopActor.Call(ctx, AgentOf(r.id.Proc), StopRequest{Name: r.id.Name, Budget: budget, Drain: true})
+	return err
+}
+
+// StopSelf ends the actor whose handler's ctx this is, after what waits for it
+// has been handled. It does not wait.
+func StopSelf(ctx context.Context) error {
+	s, err := senderOf(ctx)
+	if err != nil {
+		return err
+	}
+	if s.cell == nil {
+		return fmt.Errorf("stop self: %w: the ctx is not that of an actor", ErrNoActor)
+	}
+	s.cell.stop(true, s.proc.stopDeadline(), errEnded)
+	return nil
+}
+
+// agent is the Agent of a proc, and the parent of all actors that have no other.
+type agent struct{ proc *Proc }
+
+func newAgent(context.Context, None) (Agent, error) {
+	return nil, fmt.Errorf("every proc has its agent already")
+}
+
+func (a *agent) SpawnActor(ctx context.Context, r SpawnRequest, reply Reply[id.Actor]) error {
+	t := a.proc.types[r.Type]
+	if t == nil {
+		return fmt.Errorf("%w: %q is not among the types of proc %s (%s)", ErrNoType, r.Type, a.proc.id, a.typeNames())
+	}
+	make, err := t.decode(r.Params)
+	if err != nil {
+		return err
+	}
+	b, err := a.proc.start(nil, r.Name, t.erased(), make)
+	if err != nil {
+		return err
+	}
+	go func() { // ends when the actor was made, or the proc ends
+		if err := b.made(a.proc.base); err != nil {
+			reply.Fail(err)
+			return
+		}
+		reply.Send(b.cell.id())
+	}()
+	return nil
+}
+
+func (a *agent) typeNames() string {
+	var names []string
+	for n := range a.proc.types {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+func (a *agent) StopActor(ctx context.Context, r StopRequest, reply Reply[None]) error {
+	c := a.proc.cell(r.Name)
+	if c == nil || c == a.proc.agent {
+		return fmt.Errorf("stop %q in %s: %w", r.Name, a.proc.id, ErrNoActor)
+	}
+	if r.Budget <= 0 {
+		r.Budget = defaultStopBound
+	}
+	ended := c.stop(r.Drain, time.Now().Add(r.Budget), fmt.Errorf("%w: asked for", ErrStopped))
+	go func() { // ends with the actor, which ends or is abandoned in time
+		<-ended
+		reply.Send(None{})
+	}()
+	return nil
+}
+
+func (a *agent) DrainProc(ctx context.Context, r DrainRequest, reply Reply[Drained]) error {
+	go a.proc.drain(r, reply) // ends with the proc
+	return nil
+}
+
+func (a *agent) ProcStatus(context.Context, None) (ProcStatus, error) { return a.proc.Status(), nil }
+
+// ChildEnded is where a failure that nobody handled arrives (AC-9).
+func (a *agent) ChildEnded(_ context.Context, e End) Verdict {
+	if e.Failure != nil {
+		a.proc.unhandled(e.Failure)
+	}
+	return Handled
+}
+
+// Status returns how the proc is.
+func (p *Proc) Status() ProcStatus {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	s := ProcStatus{Proc: p.id, Draining: p.closing, Lost: p.lost.Load()}
+	for _, c := range p.cells {
+		s.Actors = append(s.Actors, c.status())
+	}
+	slices.SortFunc(s.Actors, func(a, b ActorStatus) int { return strings.Compare(a.Name, b.Name) })
+	return s
+}
+
+func (c *cell) status() ActorStatus {
+	s := ActorStatus{Name: c.name, Type: c.typ.name}
+	if c.parent != nil {
+		s.Parent = c.parent.name
+	}
+	s.Waiting, s.Busy = c.queue.load()
+	c.mu.Lock()
+	s.Ending = c.end != nil
+	c.mu.Unlock()
+	return s
+}

@@ -1,0 +1,212 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// cell is one actor: the user's value, what waits for it, and where it is in
+// its life. Whatever happens to it is done by the one goroutine in run, or by
+// abandon when that goroutine does not come back.
+type cell struct {
+	scope  // the context of its handlers; also says its proc and name
+	queue  queue
+	typ    *kind
+	actor  any
+	parent *cell // nil for the agent
+
+	kids, next, prev *cell                   // guarded by proc.mu: the children, as a list
+	nkids            atomic.Int32            // children whose end notice has not been handled
+	halt             atomic.Bool             // no further message is handled
+	gone             atomic.Bool             // its terminal state is published
+	at               atomic.Int32            // which message of the batch is being handled
+	inHand           atomic.Pointer[waiting] // the call that was taken up last
+}
+
+// spins is how often an actor that has nothing to do yields before its
+// goroutine ends: starting another costs more than a few yields.
+const spins = 2
+
+// run handles what waits until nothing does. It is the actor's goroutine,
+// started by whoever queues something when there is none. Proc.Done waits for
+// it: the end of an actor is the last thing that its goroutine does.
+func (c *cell) run() {
+	var b batch
+	limit := c.typ.mailbox.limit()
+	for idle := 0; ; {
+		if !c.queue.take(&b, limit, idle == spins) {
+			if idle++; idle > spins {
+				return
+			}
+			runtime.Gosched()
+			continue
+		}
+		idle = 0
+		if len(b.resume) > 0 {
+			c.proc.resume(c, b.resume)
+			b.resume = nil
+		}
+		if !c.work(&b) {
+			return
+		}
+	}
+}
+
+// work handles one batch. It reports whether the goroutine goes on.
+func (c *cell) work(b *batch) (goOn bool) {
+	ok := false
+	c.at.Store(-1)
+	defer func() {
+		if !ok {
+			goOn = c.broke(recover(), b)
+		}
+	}()
+	c.workSystem(b)
+	for i := range b.n {
+		if c.queue.urgent.Load() {
+			b.system = c.queue.takeSystem()
+			c.workSystem(b)
+		}
+		if c.halt.Load() {
+			c.rejectRest(b, i)
+			break
+		}
+		c.at.Store(int32(i))
+		m := b.user[i]
+		c.handled(m, m.run(c))
+		if !m.reuse() {
+			b.user[i] = nil
+		}
+	}
+	ok = true
+	return c.advance()
+}
+
+func (c *cell) workSystem(b *batch) {
+	for len(b.system) > 0 {
+		m := b.system[0]
+		b.system = b.system[1:]
+		c.handled(m, m.run(c))
+	}
+	b.system = nil
+}
+
+// handled is what becomes of an error that nobody waits for.
+func (c *cell) handled(m message, err error) {
+	switch {
+	case err == nil:
+	case c.halt.Load() && errors.Is(err, context.Canceled): // it obeyed
+	case err == errNotTaken:
+		m.reject(c, c.queue.refusal(), "")
+	default:
+		c.fail(&Failure{Err: err})
+	}
+}
+
+// broke is what happens when a handler did not return: it panicked, or ended
+// the goroutine (runtime.Goexit), which then needs a successor.
+func (c *cell) broke(value any, b *batch) (goOn bool) {
+	f := &Failure{Panicked: true, Stack: stack()}
+	if value == nil {
+		f.Err = fmt.Errorf("handler called runtime.Goexit")
+	} else {
+		f.Err = fmt.Errorf("panic: %v", value)
+	}
+	if w := c.inHand.Load(); w != nil {
+		w.self.reject(c, wire.ActorFailed, f.Err.Error())
+	}
+	c.queue.putBack(b.system)
+	b.system = nil
+	c.fail(f)
+	c.rejectRest(b, int(c.at.Load())+1)
+	goOn = c.advance()
+	if value == nil && goOn {
+		go c.run()
+	}
+	return goOn
+}
+
+// rejectRest rejects what is left of a batch, from i on.
+func (c *cell) rejectRest(b *batch, i int) {
+	rest := c.queue.claim(b, i)
+	c.rejectAll(rest)
+	clear(rest)
+}
+
+func (c *cell) rejectAll(left []message) {
+	if len(left) == 0 {
+		return
+	}
+	c.queue.mu.Lock()
+	reason := c.queue.closed
+	c.queue.mu.Unlock()
+	for _, m := range left {
+		m.reject(c, reason, "")
+	}
+}
+
+// order queues system work, if the actor takes any more.
+func (c *cell) order(m message) bool {
+	taken, start := c.queue.putSystem(m)
+	if start {
+		go c.run()
+	}
+	return taken
+}
+
+// waitRoom is for a sender whose message found no room: it waits, is refused,
+// or makes room. It returns a slot, with the queue locked.
+func (c *cell) waitRoom(ctx context.Context, method string) (*message, error) {
+	limit := c.typ.mailbox.limit()
+	for {
+		if r := c.queue.refusal(); r != 0 {
+			return nil, &UndeliverableError{To: c.id(), Method: method, Reason: r}
+		}
+		var dropped message
+		switch c.typ.mailbox.Full {
+		case Refuse:
+			return nil, &UndeliverableError{To: c.id(), Method: method, Reason: wire.MailboxFull}
+		case DropOldest:
+			dropped = c.queue.dropOldest()
+		}
+		if dropped != nil {
+			dropped.reject(c, wire.MailboxFull, "it waited longest")
+		} else {
+			select {
+			case <-c.queue.roomy():
+			case <-ctx.Done():
+				return nil, fmt.Errorf("%s of %s: waiting for room in its mailbox: %w", method, c.id(), context.Cause(ctx))
+			}
+		}
+		if slot := c.queue.begin(limit); slot != nil {
+			return slot, nil
+		}
+	}
+}
+
+// deliver queues a message from another proc. It never blocks: what finds no
+// room is parked, and its sender's proc told to hold back (MS-7).
+func (c *cell) deliver(in *incoming) {
+	taken, start, pause, dropped := c.queue.putIncoming(in, c.typ.mailbox)
+	if start {
+		go c.run()
+	}
+	if dropped != nil {
+		dropped.reject(c, wire.MailboxFull, "it waited longest")
+	}
+	if pause {
+		c.proc.pause(c, in.env.From.Proc)
+	}
+	if !taken {
+		if r := c.queue.refusal(); r != 0 {
+			in.reject(c, r, "")
+			return
+		}
+		in.reject(c, wire.MailboxFull, "")
+	}
+}

@@ -1,0 +1,178 @@
+package actor
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// Deliver takes an envelope that the gateway has for this proc. It never
+// blocks.
+func (p *Proc) Deliver(e wire.Envelope) {
+	switch e.Kind {
+	case wire.Send, wire.Call:
+		p.deliver(e)
+	case wire.Reply, wire.Return:
+		if e.Call == 0 {
+			p.undelivered(e.To.Name, Undelivered{To: e.From, Method: e.Method, Reason: e.Reason, Detail: string(e.Body)})
+		} else if call, ok := p.calls.remove(e.Call); ok {
+			call.reply.take(&e, nil)
+		} else {
+			p.lost.Add(1) // the caller has left
+		}
+	case wire.Pause:
+		p.held.hold(e.From)
+	case wire.Resume:
+		p.held.release(e.From)
+	default:
+		p.lost.Add(1)
+	}
+}
+
+func (p *Proc) deliver(e wire.Envelope) {
+	c := p.cell(e.To.Name)
+	if c == nil {
+		p.giveBack(&e, wire.NoActor, "")
+		return
+	}
+	m := c.typ.byName[e.Method]
+	if m == nil {
+		p.giveBack(&e, wire.NoMethod, "type "+c.typ.name)
+		return
+	}
+	c.deliver(&incoming{env: e, entry: m})
+}
+
+// Gone is told by the gateway that the proc gone has ended or cannot be
+// reached any more, and why. The calls that wait for it end with that.
+func (p *Proc) Gone(gone id.Proc, cause error) {
+	p.held.releaseAll(gone)
+	p.failCalls(func(to id.Proc) bool { return to == gone }, wire.PeerGone, cause)
+}
+
+func (p *Proc) failCalls(which func(id.Proc) bool, r wire.Reason, cause error) {
+	for _, call := range p.calls.removeIf(which) {
+		call.reply.take(nil, &UndeliverableError{To: call.to, Method: "call", Reason: r, Cause: cause})
+	}
+}
+
+// Undelivered is a message that was accepted and then not handled (MS-3).
+type Undelivered struct {
+	To     id.Actor
+	Method string
+	Reason wire.Reason
+	Detail string
+}
+
+// Undeliverable is an actor that wants to know which of its messages were not
+// handled. The method runs like a handler, ahead of messages.
+type Undeliverable interface {
+	Undeliverable(ctx context.Context, u Undelivered)
+}
+
+// undelivered tells the sender called name, "" for those outside any actor.
+func (p *Proc) undelivered(name string, u Undelivered) {
+	if c := p.cell(name); name != "" && c != nil {
+		c.order(&undeliveredNote{u})
+		return
+	}
+	p.lost.Add(1)
+	if p.cfg.OnUndeliverable != nil {
+		p.cfg.OnUndeliverable(u)
+		return
+	}
+	p.cfg.Log.Warn("message was not handled", "to", u.To, "method", u.Method, "reason", u.Reason.Error(), "detail", u.Detail)
+}
+
+type undeliveredNote struct{ u Undelivered }
+
+func (m *undeliveredNote) run(c *cell) error {
+	if a, ok := c.actor.(Undeliverable); ok {
+		a.Undeliverable(&c.scope, m.u)
+	} else {
+		c.proc.lost.Add(1)
+	}
+	return nil
+}
+
+func (m *undeliveredNote) reject(c *cell, _ wire.Reason, _ string) { c.proc.lost.Add(1) }
+func (m *undeliveredNote) reuse() bool                             { return false }
+
+// heldBack are the actors elsewhere that have asked for a pause (MS-7).
+type heldBack struct {
+	some atomic.Int32 // len(until), to be read without the lock
+
+	mu    sync.Mutex // guards the following
+	until map[id.Actor]chan struct{}
+}
+
+func (h *heldBack) hold(a id.Actor) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.until == nil {
+		h.until = make(map[id.Actor]chan struct{})
+	}
+	if h.until[a] == nil {
+		h.until[a] = make(chan struct{})
+	}
+	h.some.Store(int32(len(h.until)))
+}
+
+func (h *heldBack) release(a id.Actor) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.releaseLocked(a)
+}
+
+func (h *heldBack) releaseAll(p id.Proc) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for a := range h.until {
+		if a.Proc == p {
+			h.releaseLocked(a)
+		}
+	}
+}
+
+func (h *heldBack) releaseLocked(a id.Actor) {
+	if until := h.until[a]; until != nil {
+		close(until)
+		delete(h.until, a)
+		h.some.Store(int32(len(h.until)))
+	}
+}
+
+// wait waits while a is on pause.
+func (h *heldBack) wait(ctx context.Context, a id.Actor) error {
+	for h.some.Load() > 0 {
+		h.mu.Lock()
+		until := h.until[a]
+		h.mu.Unlock()
+		if until == nil {
+			return nil
+		}
+		select {
+		case <-until:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// pause tells the proc to that c has no room.
+func (p *Proc) pause(c *cell, to id.Proc) { p.flow(wire.Pause, c, to) }
+
+// resume tells procs that c has room again.
+func (p *Proc) resume(c *cell, to []id.Proc) {
+	for _, t := range to {
+		p.flow(wire.Resume, c, t)
+	}
+}
+
+func (p *Proc) flow(k wire.Kind, c *cell, to id.Proc) {
+	p.countLost(p.route(&wire.Envelope{Kind: k, TTL: wire.DefaultTTL, To: to.Actor(""), From: c.id()}))
+}

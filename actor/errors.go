@@ -1,0 +1,111 @@
+package actor
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// Why a message was not handled, for errors.Is. An *UndeliverableError
+// carries one of them.
+const (
+	ErrNoActor      = wire.NoActor
+	ErrStopped      = wire.ActorStopped
+	ErrFailed       = wire.ActorFailed
+	ErrNoMethod     = wire.NoMethod
+	ErrMalformed    = wire.Malformed
+	ErrTooLarge     = wire.TooLarge
+	ErrMailboxFull  = wire.MailboxFull
+	ErrNoRoute      = wire.NoRoute
+	ErrPeerGone     = wire.PeerGone
+	ErrExpired      = wire.Expired
+	ErrShuttingDown = wire.ShuttingDown
+)
+
+var (
+	// ErrNoProc says that a ctx carries no sender.
+	ErrNoProc = errors.New("ctx does not belong to a proc")
+	// ErrNameTaken says that a living actor has the name already.
+	ErrNameTaken = errors.New("actor name is taken")
+	// ErrNoType says that a proc was not given the actor type that it should spawn.
+	ErrNoType = errors.New("no such actor type")
+)
+
+// UndeliverableError says that a message was not handled, and why (MS-3).
+// errors.Is finds its Reason (ErrNoActor, ErrStopped, …) and its Cause.
+type UndeliverableError struct {
+	To     id.Actor
+	Method string
+	Reason wire.Reason
+	Detail string // more about it, for people
+	Cause  error  // what made it so, if known: the exit of the target's proc
+}
+
+func (e *UndeliverableError) Error() string {
+	s := fmt.Sprintf("%s of %s: %s", e.Method, e.To, e.Reason.Error())
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	if e.Cause != nil {
+		s += ": " + e.Cause.Error()
+	}
+	return s
+}
+
+// Unwrap returns the reason and the cause.
+func (e *UndeliverableError) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Reason}
+	}
+	return []error{e.Reason, e.Cause}
+}
+
+// RemoteError is an error that a handler in another proc returned (MS-4).
+// errors.Is compares it with the errors of this package and with any error
+// that has the same ErrorCode.
+type RemoteError struct {
+	From   id.Actor // the actor whose handler returned it
+	Method string
+	Code   string // the error's ErrorCode; "error" if it has none
+	Text   string
+}
+
+func (e *RemoteError) Error() string {
+	return fmt.Sprintf("remote: %s of %s: %s", e.Method, e.From, e.Text)
+}
+
+// ErrorCode returns the code.
+func (e *RemoteError) ErrorCode() string { return e.Code }
+
+// Is reports whether target is an error with the same code.
+func (e *RemoteError) Is(target error) bool {
+	code := codeOf(target)
+	return code != plainCode && code == e.Code
+}
+
+// coder is an error that keeps its identity when it crosses to another proc.
+type coder interface {
+	error
+	ErrorCode() string
+}
+
+const plainCode = "error"
+
+// codeOf returns the code that err has on the wire.
+func codeOf(err error) string {
+	if r, ok := errors.AsType[wire.Reason](err); ok {
+		return r.Error()
+	}
+	if c, ok := errors.AsType[coder](err); ok {
+		return c.ErrorCode()
+	}
+	switch {
+	case errors.Is(err, ErrNameTaken):
+		return "name_taken"
+	case errors.Is(err, ErrNoType):
+		return "no_type"
+	}
+	return plainCode
+}

@@ -1,0 +1,106 @@
+package actor
+
+import (
+	"errors"
+
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// incoming is a message from another proc: decoded when it is its turn, so
+// that the connection does not wait for it.
+type incoming struct {
+	env    wire.Envelope
+	entry  entry
+	caller waiting
+}
+
+func (in *incoming) run(c *cell) error {
+	if in.env.Kind == wire.Call {
+		in.caller.self = in
+		c.inHand.Store(&in.caller)
+	}
+	return in.entry.serve(c, in)
+}
+
+func (in *incoming) reject(c *cell, reason wire.Reason, why string) {
+	if in.caller.settle() {
+		c.proc.giveBack(&in.env, reason, why)
+	}
+}
+
+func (in *incoming) reuse() bool { return false }
+
+func (d *method[A, Req, Resp]) serve(c *cell, in *incoming) error {
+	var req Req
+	if err := wire.Unmarshal(in.env.Body, &req); err != nil {
+		in.reject(c, wire.Malformed, err.Error())
+		return nil
+	}
+	in.env.Body = nil
+	if in.env.Kind == wire.Send {
+		_, _, err := d.apply(c, req, Reply[Resp]{})
+		return err
+	}
+	answer := remoteAnswer[Resp]{in, c}
+	if d.later != nil {
+		c.owe(in)
+	}
+	resp, later, err := d.apply(c, req, Reply[Resp]{to: answer, cell: c})
+	if !later {
+		c.paid(in)
+		answer.answer(resp, err)
+	}
+	return nil
+}
+
+// remoteAnswer sends a reply to the proc that called.
+type remoteAnswer[Resp any] struct {
+	in   *incoming
+	cell *cell
+}
+
+func (r remoteAnswer[Resp]) message() message { return r.in }
+
+func (r remoteAnswer[Resp]) answer(v Resp, err error) bool {
+	if !r.in.caller.settle() {
+		return false
+	}
+	r.cell.proc.reply(&r.in.env, v, err)
+	return true
+}
+
+// reply answers the call with a value, or with an error if that is not nil or
+// the value cannot be sent.
+func (p *Proc) reply(call *wire.Envelope, v any, err error) {
+	e := wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: call.Call, To: call.From, From: call.To, Method: call.Method}
+	if err == nil {
+		e.Body, err = wire.Marshal(v)
+	}
+	if err == nil {
+		err = p.route(&e)
+		if !errors.Is(err, wire.TooLarge) {
+			p.countLost(err)
+			return
+		}
+	}
+	e.Code, e.Body = codeOf(err), clip(err.Error())
+	p.countLost(p.route(&e))
+}
+
+// giveBack returns a message that was not handled to the proc that sent it.
+func (p *Proc) giveBack(m *wire.Envelope, reason wire.Reason, why string) {
+	p.countLost(p.route(&wire.Envelope{
+		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: m.Call,
+		To: m.From, From: m.To, Method: m.Method, Body: clip(why),
+	}))
+}
+
+const maxErrorText = 16 << 10
+
+// clip bounds the text of an error on the wire.
+func clip(s string) []byte {
+	if len(s) > maxErrorText {
+		return []byte(s[:maxErrorText] + "… (cut)")
+	}
+	return []byte(s)
+}

@@ -1,0 +1,240 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// ending is the end of an actor under way: stop orders, or its own failure.
+// Guarded by the cell's scope.mu, but for done.
+type ending struct {
+	drain    bool // what waits is still handled
+	deadline time.Time
+	timer    *time.Timer
+	failure  *Failure
+	cause    error
+	kidsTold bool          // used by the actor's goroutine alone
+	done     chan struct{} // closed at the end
+}
+
+// drainReserve is the part of a stop's budget that is kept for what comes
+// after the drain: contexts are cancelled when only this part is left.
+const drainReserve = 5 // a fifth
+
+// stop ends the actor: with drain after what waits has been handled, otherwise
+// after the handler that runs. At the deadline an actor that has not come back
+// is abandoned (AC-3). A later call can tighten, never loosen. The channel is
+// closed at the end.
+func (c *cell) stop(drain bool, deadline time.Time, cause error) <-chan struct{} {
+	return c.beginEnd(ending{drain: drain, deadline: deadline, cause: cause}, wire.ActorStopped)
+}
+
+// fail ends the actor because of a failure that nobody waits for.
+func (c *cell) fail(f *Failure) {
+	f.Actor, f.Type = c.id(), c.typ.name
+	c.beginEnd(ending{deadline: c.proc.stopDeadline(), failure: f, cause: f.Err}, wire.ActorFailed)
+}
+
+func (c *cell) beginEnd(want ending, reason wire.Reason) <-chan struct{} {
+	c.mu.Lock()
+	e := c.end
+	if e == nil {
+		e = &ending{drain: want.drain, deadline: want.deadline, cause: want.cause, failure: want.failure, done: make(chan struct{})}
+		c.end = e
+	}
+	e.drain = e.drain && want.drain
+	if want.deadline.Before(e.deadline) {
+		e.deadline = want.deadline
+	}
+	if e.failure == nil {
+		e.failure = want.failure
+	}
+	c.setTimer(e)
+	drain := e.drain
+	c.mu.Unlock()
+
+	c.rejectAll(c.queue.close(reason, drain))
+	if !drain {
+		c.halt.Store(true)
+		c.cancel(want.cause)
+	}
+	c.order(wake{})
+	return e.done
+}
+
+// setTimer sets what happens when the budget is nearly or wholly used up.
+func (c *cell) setTimer(e *ending) {
+	if e.timer != nil {
+		e.timer.Stop()
+	}
+	if c.gone.Load() {
+		return
+	}
+	left := time.Until(e.deadline)
+	if e.drain {
+		e.timer = time.AfterFunc(left-left/drainReserve, func() {
+			c.stop(false, e.deadline, fmt.Errorf("drain: the budget is used up"))
+		})
+		return
+	}
+	e.timer = time.AfterFunc(left, c.abandon)
+}
+
+// wake makes an actor look at what it has been ordered.
+type wake struct{}
+
+func (wake) run(*cell) error                   { return nil }
+func (wake) reject(*cell, wire.Reason, string) {}
+func (wake) reuse() bool                       { return false }
+
+// advance takes an ending actor one step further, if it is time. It reports
+// false when the actor has ended.
+func (c *cell) advance() bool {
+	c.mu.Lock()
+	e := c.end
+	c.mu.Unlock()
+	switch {
+	case e == nil || !c.halt.Load() && !c.queue.idle():
+		return !c.gone.Load()
+	case !e.kidsTold:
+		e.kidsTold = true
+		c.stopKids(e)
+	}
+	if c.nkids.Load() > 0 {
+		return true
+	}
+	c.cleanUp(e)
+	c.finish(c.failure(), false)
+	return false
+}
+
+// failure returns why the actor ends, nil if it was asked to.
+func (c *cell) failure() *Failure {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.end.failure
+}
+
+// stopKids passes the order on, with most of what is left of the budget (AC-4).
+func (c *cell) stopKids(e *ending) {
+	c.mu.Lock()
+	drain, deadline := e.drain, e.deadline
+	c.mu.Unlock()
+	left := time.Until(deadline)
+	for _, k := range c.proc.kidsOf(c) {
+		k.stop(drain, deadline.Add(-left/10), fmt.Errorf("parent %s ends", c.name))
+	}
+}
+
+// Stopper is an actor that has something to clean up. Stop runs once, after
+// the last message and after the children have ended; not after a panic. Its
+// ctx ends with the budget of the stop.
+type Stopper interface {
+	Stop(ctx context.Context) error
+}
+
+func (c *cell) cleanUp(e *ending) {
+	s, ok := c.actor.(Stopper)
+	if f := c.failure(); !ok || f != nil && f.Panicked {
+		return
+	}
+	c.mu.Lock()
+	deadline := e.deadline
+	c.mu.Unlock()
+	ctx, cancel := context.WithDeadline(c.proc.Context(context.Background()), deadline)
+	defer cancel()
+	defer func() {
+		if v := recover(); v != nil {
+			c.cleanUpFailed(e, &Failure{Err: fmt.Errorf("clean up: panic: %v", v), Panicked: true, Stack: stack()})
+		}
+	}()
+	if err := s.Stop(ctx); err != nil {
+		c.cleanUpFailed(e, &Failure{Err: fmt.Errorf("clean up: %w", err)})
+	}
+}
+
+func (c *cell) cleanUpFailed(e *ending, f *Failure) {
+	f.Actor, f.Type = c.id(), c.typ.name
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e.failure == nil {
+		e.failure = f
+	}
+}
+
+// finish ends the actor: everything that waits gets its outcome, the
+// supervisor its one notice, and then the end is published (AC-5).
+func (c *cell) finish(f *Failure, abandoned bool) {
+	reason := wire.ActorStopped
+	if f != nil {
+		reason = wire.ActorFailed
+	}
+	left, first := c.queue.finish(reason, int(c.at.Load()), abandoned)
+	if !first {
+		return
+	}
+	c.rejectAll(left)
+	c.rejectAll(c.takeOwed())
+	if w := c.inHand.Load(); abandoned && w != nil {
+		w.self.reject(c, wire.ActorFailed, "its handler did not return")
+	}
+	c.notify(End{Actor: c.id(), Type: c.typ.name, Failure: f})
+	c.cancel(errEnded)
+	c.mu.Lock()
+	if c.end.timer != nil {
+		c.end.timer.Stop()
+	}
+	done := c.end.done
+	c.gone.Store(true)
+	c.mu.Unlock()
+	c.proc.remove(c)
+	close(done)
+}
+
+var errEnded = errors.New("actor has ended")
+
+// abandon gives up on an actor that did not end in time: its handler ignores
+// that its ctx is cancelled. It is detached and reported; its goroutine stays
+// for as long as the handler does (AC-3).
+func (c *cell) abandon() {
+	if c.gone.Load() {
+		return
+	}
+	f := &Failure{Actor: c.id(), Type: c.typ.name, Err: ErrAbandoned, Stack: stackOf(c)}
+	for _, k := range c.proc.kidsOf(c) {
+		k.stop(false, time.Now(), f.Err)
+	}
+	c.proc.addAbandoned(c.id())
+	c.finish(f, true)
+}
+
+// owe remembers a call that is answered later; paid forgets it.
+func (c *cell) owe(m message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.owed == nil {
+		c.owed = make(map[message]struct{})
+	}
+	c.owed[m] = struct{}{}
+}
+
+func (c *cell) paid(m message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.owed, m)
+}
+
+func (c *cell) takeOwed() []message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var left []message
+	for m := range c.owed {
+		left = append(left, m)
+	}
+	c.owed = nil
+	return left
+}

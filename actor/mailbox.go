@@ -1,0 +1,347 @@
+package actor
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// Mailbox says how many messages may wait for an actor and what happens to
+// one more (MS-7). The zero Mailbox is the default.
+type Mailbox struct {
+	Limit int  // messages, with those that the actor has taken to work on; 1024 if zero
+	Full  Full // Wait if zero
+}
+
+// Full says what happens to a message for an actor whose mailbox is full.
+type Full uint8
+
+// The policies of a full mailbox.
+const (
+	// Wait makes the sender wait for room, bounded by its ctx. Procs elsewhere
+	// are told to hold their next message back; what is on its way meanwhile is
+	// kept beside the mailbox, up to 65,536 messages, and refused beyond that.
+	Wait Full = iota
+	// Refuse gives the message back as ErrMailboxFull.
+	Refuse
+	// DropOldest makes room: the message that waits longest goes back to its
+	// sender as ErrMailboxFull.
+	DropOldest
+)
+
+const (
+	defaultMailbox = 1024
+	maxBatch       = 32      // messages taken under one lock
+	maxParked      = 1 << 16 // messages kept beside a full mailbox
+)
+
+func (m Mailbox) limit() int {
+	if m.Limit <= 0 {
+		return defaultMailbox
+	}
+	return m.Limit
+}
+
+// message is one thing for an actor to do: typed at both ends, opaque here.
+type message interface {
+	run(c *cell) error                         // handles it; the error is one that nobody waits for
+	reject(c *cell, r wire.Reason, why string) // its outcome is that it is not handled (MS-3)
+	reuse() bool                               // its queue may use it again for another message
+}
+
+// queue is what waits for one actor: system work and, behind it, the messages
+// of users (AC-1). Senders put; the one goroutine that runs the actor takes in
+// batches, and ends when there is nothing to take (AC-12).
+type queue struct {
+	mu      sync.Mutex // guards the following
+	user    ring[message]
+	held    int // messages of the last batch, done or being handled
+	system  []message
+	running bool        // a goroutine is at work
+	closed  wire.Reason // why no user message is taken any more; zero while open
+	ended   bool        // nothing at all is taken any more
+	flow    *flow       // nil until the queue was full once
+
+	urgent atomic.Bool // system is not empty
+}
+
+// flow is what a queue needs once it has been full.
+type flow struct {
+	room   chan struct{}        // closed when there is room again; nil if nobody waits
+	parked []*incoming          // from other procs, over the limit, in order
+	paused map[id.Proc]struct{} // procs that were told to hold back
+}
+
+// batch is what the running goroutine has taken.
+type batch struct {
+	user   [maxBatch]message // nil: nothing of it may be used again
+	n      int
+	system []message
+	resume []id.Proc // procs to be told that there is room
+}
+
+// begin locks q and returns the slot for one more message. If there is no
+// room, or q is closed, it returns nil and q is not locked.
+func (q *queue) begin(limit int) *message {
+	q.mu.Lock()
+	if q.closed == 0 && q.user.len()+q.held < limit {
+		return q.user.push()
+	}
+	q.mu.Unlock()
+	return nil
+}
+
+// commit ends what begin began, and reports whether the caller has to start
+// the goroutine that runs the actor.
+func (q *queue) commit() (start bool) {
+	start = !q.running
+	q.running = true
+	q.mu.Unlock()
+	return start
+}
+
+// putSystem queues system work, which has no limit. It reports whether the
+// actor still takes any, and whether the caller has to start its goroutine.
+func (q *queue) putSystem(m message) (taken, start bool) {
+	q.mu.Lock()
+	if q.ended {
+		q.mu.Unlock()
+		return false, false
+	}
+	q.system = append(q.system, m)
+	q.urgent.Store(true)
+	return true, q.commit()
+}
+
+// take fills b with what is next. It reports false when there is nothing; if
+// last is set, the goroutine that called it must then end.
+func (q *queue) take(b *batch, limit int, last bool) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.settle(b)
+	if q.flow != nil {
+		q.refill(b, limit)
+	}
+	b.system, q.system = q.system, nil
+	q.urgent.Store(false)
+	b.n = min(q.user.len(), maxBatch)
+	for i := range b.n {
+		b.user[i] = *q.user.pop()
+	}
+	q.held = b.n
+	some := b.n > 0 || len(b.system) > 0 || len(b.resume) > 0
+	q.running = some || !last
+	return some
+}
+
+// settle gives the slots of the last batch free.
+func (q *queue) settle(b *batch) {
+	for i := range q.held {
+		if b.user[i] == nil {
+			*q.user.at(q.user.done + uint64(i)) = nil
+		}
+	}
+	q.user.settle()
+	q.held = 0
+}
+
+// putBack returns system work that was taken and not handled.
+func (q *queue) putBack(system []message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.system = append(system, q.system...)
+	q.urgent.Store(len(q.system) > 0)
+}
+
+// claim returns the messages of b from i on, unless finish has claimed them.
+func (q *queue) claim(b *batch, i int) []message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ended || i >= b.n {
+		return nil
+	}
+	return b.user[i:b.n]
+}
+
+// takeSystem returns system work that came while a batch is being handled.
+func (q *queue) takeSystem() []message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.system
+	q.system = nil
+	q.urgent.Store(false)
+	return s
+}
+
+// refill moves parked messages in, wakes senders that wait for room, and
+// names the procs that may send again.
+func (q *queue) refill(b *batch, limit int) {
+	f := q.flow
+	for len(f.parked) > 0 && q.user.len() < limit {
+		*q.user.push() = f.parked[0]
+		f.parked[0] = nil
+		f.parked = f.parked[1:]
+	}
+	if len(f.parked) > 0 || q.user.len() > limit/2 {
+		return
+	}
+	q.wakeSenders()
+	for p := range f.paused {
+		b.resume = append(b.resume, p)
+	}
+	clear(f.paused)
+}
+
+func (q *queue) wakeSenders() {
+	if q.flow != nil && q.flow.room != nil {
+		close(q.flow.room)
+		q.flow.room = nil
+	}
+}
+
+// roomy returns a channel that is closed when there may be room again.
+func (q *queue) roomy() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed != 0 || q.user.len()+q.held == 0 { // no take would close it
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
+	f := q.flows()
+	if f.room == nil {
+		f.room = make(chan struct{})
+	}
+	return f.room
+}
+
+func (q *queue) flows() *flow {
+	if q.flow == nil {
+		q.flow = &flow{paused: make(map[id.Proc]struct{})}
+	}
+	return q.flow
+}
+
+// dropOldest removes and returns the user message that waits longest, if any.
+func (q *queue) dropOldest() message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.user.len() == 0 {
+		return nil
+	}
+	slot := q.user.pop()
+	m := *slot
+	*slot = nil
+	return m
+}
+
+// close refuses user messages from now on. With keep, those that wait are
+// still handled; otherwise close returns them.
+func (q *queue) close(r wire.Reason, keep bool) []message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed == 0 {
+		q.closed = r
+	}
+	q.wakeSenders()
+	if keep {
+		return nil
+	}
+	return q.empty()
+}
+
+func (q *queue) empty() []message {
+	var left []message
+	for q.user.len() > 0 {
+		slot := q.user.pop()
+		left = append(left, *slot)
+		*slot = nil
+	}
+	if q.flow != nil {
+		for _, in := range q.flow.parked {
+			left = append(left, in)
+		}
+		q.flow.parked = nil
+	}
+	return left
+}
+
+// idle reports whether no user message waits.
+func (q *queue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.user.len() == 0 && (q.flow == nil || len(q.flow.parked) == 0)
+}
+
+// load returns how many user messages wait, and whether any is being handled.
+func (q *queue) load() (waiting int, busy bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	waiting = q.user.len()
+	if q.flow != nil {
+		waiting += len(q.flow.parked)
+	}
+	return waiting, q.running
+}
+
+// refusal returns why no user message is taken, or zero.
+func (q *queue) refusal() wire.Reason {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.closed
+}
+
+// putIncoming queues a message from another proc, or parks it. pause says that
+// its proc has to be told to hold back, dropped is the message that made room.
+func (q *queue) putIncoming(in *incoming, box Mailbox) (taken, start, pause bool, dropped message) {
+	limit := box.limit()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed != 0 {
+		return false, false, false, nil
+	}
+	if q.user.len()+q.held >= limit || q.flow != nil && len(q.flow.parked) > 0 {
+		switch {
+		case box.Full == Wait && len(q.flows().parked) < maxParked:
+			q.flow.parked = append(q.flow.parked, in)
+			_, told := q.flow.paused[in.env.From.Proc]
+			q.flow.paused[in.env.From.Proc] = struct{}{}
+			return true, false, !told, nil
+		case box.Full == DropOldest && q.user.len() > 0:
+			slot := q.user.pop()
+			dropped, *slot = *slot, nil
+		default:
+			return false, false, false, nil
+		}
+	}
+	*q.user.push() = in
+	start = !q.running
+	q.running = true
+	return true, start, false, dropped
+}
+
+// finish refuses everything from now on and returns what is left. Only the
+// first call reports true. When the actor is abandoned, what its goroutine has
+// taken and not begun is left too; at says where it is.
+func (q *queue) finish(r wire.Reason, at int, abandoned bool) (left []message, first bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.ended {
+		return nil, false
+	}
+	q.ended = true
+	if q.closed == 0 {
+		q.closed = r
+	}
+	q.wakeSenders()
+	if abandoned {
+		for i := at + 1; i < q.held; i++ {
+			left = append(left, *q.user.at(q.user.done + uint64(i)))
+		}
+	}
+	left = append(append(left, q.empty()...), q.system...)
+	q.system = nil
+	return left, true
+}

@@ -1,0 +1,142 @@
+package actor
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// None is the request or the reply of a method that has none.
+type None struct{}
+
+// Method is one message that actors of type A understand: its name on the
+// wire, its request and its reply. A Method is a value, made once by On,
+// OnSend or OnDefer; it may be used from any goroutine.
+type Method[A, Req, Resp any] struct{ def *method[A, Req, Resp] }
+
+// method is the definition behind a Method. It never changes.
+type method[A, Req, Resp any] struct {
+	name   string
+	handle func(A, context.Context, Req) (Resp, error)
+	later  func(A, context.Context, Req, Reply[Resp]) error // instead of handle
+}
+
+// On names a method of A, so that it can be called from anywhere. The name is
+// what crosses the wire: it is written by hand and never changes. On panics if
+// the name is not one (see id.CheckName): it runs when the program starts.
+func On[A, Req, Resp any](name string, handle func(A, context.Context, Req) (Resp, error)) Method[A, Req, Resp] {
+	mustName(name)
+	return Method[A, Req, Resp]{&method[A, Req, Resp]{name: name, handle: handle}}
+}
+
+// OnSend is On for a method without a reply. Calling it waits until it was handled.
+func OnSend[A, Req any](name string, handle func(A, context.Context, Req) error) Method[A, Req, None] {
+	return On(name, func(a A, ctx context.Context, req Req) (None, error) { return None{}, handle(a, ctx, req) })
+}
+
+// OnDefer is On for a method that answers later, through the Reply that it is
+// given, while the actor goes on to other messages. An error that it returns
+// is the answer. For the caller nothing is different.
+func OnDefer[A, Req, Resp any](name string, handle func(A, context.Context, Req, Reply[Resp]) error) Method[A, Req, Resp] {
+	mustName(name)
+	return Method[A, Req, Resp]{&method[A, Req, Resp]{name: name, later: handle}}
+}
+
+// Name returns the name on the wire.
+func (m Method[A, Req, Resp]) Name() string { return m.def.name }
+
+// Send sends req to the actor and does not wait until it is handled. It
+// waits for room in a full mailbox, and for a connection that is being made,
+// bounded by ctx. An error means that the message will not be handled; nil
+// that it will be, or that the sender's Undeliverable method (or the proc's
+// hook) hears why not. If the handler returns an error, nobody waits for it,
+// and the actor fails.
+//
+// Within one proc req is passed as it is, not copied: what it points to must
+// not be changed afterwards.
+func (m Method[A, Req, Resp]) Send(ctx context.Context, to Ref[A], req Req) error {
+	s, err := senderOf(ctx)
+	if err != nil {
+		return err
+	}
+	if to.id.Proc != s.proc.id {
+		return s.proc.sendOut(ctx, s, to.id, m.def.name, req)
+	}
+	return m.def.post(ctx, s, to.id.Name, req)
+}
+
+// Call sends req and waits for the reply. It ends with the first of: the
+// reply, the handler's error, an *UndeliverableError, the cause of ctx (MS-4).
+// When ctx ends first, the message may still be handled; its reply is ignored.
+func (m Method[A, Req, Resp]) Call(ctx context.Context, to Ref[A], req Req) (Resp, error) {
+	s, err := senderOf(ctx)
+	if err != nil {
+		var none Resp
+		return none, err
+	}
+	if to.id.Proc != s.proc.id {
+		return m.def.callOut(ctx, s, to.id, req)
+	}
+	return m.def.call(ctx, s, to.id.Name, req)
+}
+
+// After sends req to the actor whose handler's ctx this is, after d, ahead of
+// what others have sent meanwhile (AC-1). stop reports whether it came in time.
+// A timer that fires after the actor's end does nothing.
+func (m Method[A, Req, Resp]) After(ctx context.Context, d time.Duration, req Req) (stop func() bool, err error) {
+	s, err := senderOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.cell == nil || !s.cell.typ.has(m.def) {
+		return nil, fmt.Errorf("timer for %s: %w: the ctx is not that of an actor with this method", m.def.name, ErrNoMethod)
+	}
+	t := time.AfterFunc(d, func() { s.cell.order(&request[A, Req, Resp]{method: m.def, req: req, from: s}) })
+	return t.Stop, nil
+}
+
+// Port returns a port that leads to this method of the actor.
+func (m Method[A, Req, Resp]) Port(to Ref[A]) Port[Req] {
+	return Port[Req]{to.id.Port(m.def.name)}
+}
+
+// entry is a method as its type's table knows it.
+type entry interface {
+	wireName() string
+	serve(c *cell, in *incoming) error // a message from another proc
+}
+
+// MethodOf is any Method of actors of type A.
+type MethodOf[A any] interface{ entryOf(A) entry }
+
+func (m Method[A, Req, Resp]) entryOf(A) entry { return m.def }
+
+func (d *method[A, Req, Resp]) wireName() string { return d.name }
+
+// apply runs the handler. Only one of reply and the results says the answer.
+func (d *method[A, Req, Resp]) apply(c *cell, req Req, reply Reply[Resp]) (resp Resp, later bool, err error) {
+	if d.later == nil {
+		resp, err = d.handle(c.actor.(A), &c.scope, req)
+		return resp, false, err
+	}
+	err = d.later(c.actor.(A), &c.scope, req, reply)
+	return resp, err == nil, err
+}
+
+// target finds the living actor called name, and sees that it has the method.
+func (d *method[A, Req, Resp]) target(s *sender, name string) (*cell, error) {
+	c := s.find(name)
+	if c == nil {
+		return nil, d.undeliverable(s, name, wire.NoActor, "")
+	}
+	if !c.typ.has(d) {
+		return nil, d.undeliverable(s, name, wire.NoMethod, "type "+c.typ.name)
+	}
+	return c, nil
+}
+
+func (d *method[A, Req, Resp]) undeliverable(s *sender, name string, r wire.Reason, detail string) error {
+	return &UndeliverableError{To: s.proc.id.Actor(name), Method: d.name, Reason: r, Detail: detail}
+}

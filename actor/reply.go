@@ -1,0 +1,40 @@
+package actor
+
+import "errors"
+
+// ErrAnswered says that a deferred reply was given before, or that nobody
+// waits for it.
+var ErrAnswered = errors.New("reply was given already, or nobody waits for it")
+
+// Reply answers one call later. It may be used from any goroutine, once. If
+// the actor ends before it was used, the caller gets ErrStopped or ErrFailed.
+type Reply[T any] struct {
+	to   answerer[T] // nil if the message was a Send: nobody waits
+	cell *cell
+}
+
+// answerer is a call, local or not, that takes one answer.
+type answerer[T any] interface {
+	message() message
+	answer(v T, err error) bool
+}
+
+// Send gives v as the answer.
+func (r Reply[T]) Send(v T) error { return r.give(v, nil) }
+
+// Fail gives err as the answer.
+func (r Reply[T]) Fail(err error) error {
+	var none T
+	return r.give(none, err)
+}
+
+func (r Reply[T]) give(v T, err error) error {
+	if r.to == nil {
+		return ErrAnswered
+	}
+	r.cell.paid(r.to.message())
+	if !r.to.answer(v, err) {
+		return ErrAnswered
+	}
+	return nil
+}

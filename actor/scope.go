@@ -1,0 +1,135 @@
+package actor
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hyperactor/hyperactor/id"
+)
+
+// sender is who sends: an actor, or a proc's callers outside any actor. A ctx
+// carries it. Order is kept by sender (MS-2).
+type sender struct {
+	proc *Proc
+	name string // of the actor; "" outside any actor
+	cell *cell  // nil outside any actor
+
+	last atomic.Pointer[cell] // whom it sent to last: saves the look-up
+}
+
+type senderKey struct{}
+
+// senderOf returns who sends with ctx.
+func senderOf(ctx context.Context) (*sender, error) {
+	if s, ok := ctx.Value(senderKey{}).(*sender); ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("%w: pass the ctx of a handler, or proc.Context(ctx)", ErrNoProc)
+}
+
+func (s *sender) id() id.Actor { return s.proc.id.Actor(s.name) }
+
+// find returns the living actor called name in the sender's own proc, or nil.
+func (s *sender) find(name string) *cell {
+	if c := s.last.Load(); c != nil && c.name == name && !c.gone.Load() {
+		return c
+	}
+	c := s.proc.cell(name)
+	if c != nil {
+		s.last.Store(c)
+	}
+	return c
+}
+
+// scope is the context of an actor's handlers: it carries the sender and ends
+// with the actor. Its channel is made when somebody asks for it, so that an
+// idle actor costs none.
+type scope struct {
+	sender
+
+	mu    sync.Mutex // guards the following
+	done  chan struct{}
+	cause error // not nil once it has ended
+	after []*func()
+	end   *ending              // not nil once it has to end
+	owed  map[message]struct{} // calls that it answers later
+}
+
+// Deadline reports that there is none.
+func (s *scope) Deadline() (time.Time, bool) { return time.Time{}, false }
+
+// Done returns a channel that is closed when the actor has to end.
+func (s *scope) Done() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done == nil {
+		s.done = make(chan struct{})
+		if s.cause != nil {
+			close(s.done)
+		}
+	}
+	return s.done
+}
+
+// Err returns context.Canceled once the actor has to end.
+func (s *scope) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return context.Canceled
+	}
+	return nil
+}
+
+// Value returns the sender, which is all that a scope carries.
+func (s *scope) Value(key any) any {
+	if _, ok := key.(senderKey); ok {
+		return &s.sender
+	}
+	return nil
+}
+
+// AfterFunc is what package context looks for, to watch a context of another
+// package without a goroutine.
+func (s *scope) AfterFunc(f func()) (stop func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		go f() // as context.AfterFunc does
+		return func() bool { return false }
+	}
+	entry := &f
+	s.after = append(s.after, entry)
+	return func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := slices.Index(s.after, entry)
+		if i >= 0 {
+			s.after = slices.Delete(s.after, i, i+1)
+		}
+		return i >= 0
+	}
+}
+
+// cancel ends the scope; the first cause stays.
+func (s *scope) cancel(cause error) {
+	s.mu.Lock()
+	if s.cause != nil {
+		s.mu.Unlock()
+		return
+	}
+	s.cause = cause
+	if s.done != nil {
+		close(s.done)
+	}
+	after := s.after
+	s.after = nil
+	s.mu.Unlock()
+	for _, f := range after {
+		go (*f)() // as context.AfterFunc does
+	}
+}
