@@ -477,7 +477,7 @@ func TestMS7DropOldest(t *testing.T) {
 		if len(returned) != 1 || returned[0].Reason != actor.ErrMailboxFull {
 			t.Errorf("returned %v, want one", returned)
 		}
-		<-time.After(2 * time.Second) // until there is room
+		<-time.After(2 * time.Second)                              // until there is room
 		if n, err := add.Call(ctx, ref, 0); n != 6 || err != nil { // 1 was dropped
 			t.Errorf("got %d, %v; want 6", n, err)
 		}

@@ -89,10 +89,10 @@ func (p *Proc) reply(call *wire.Envelope, v any, err error) {
 
 // giveBack returns a message that was not handled to the proc that sent it.
 func (p *Proc) giveBack(m *wire.Envelope, reason wire.Reason, why string) {
-	p.countLost(p.route(&wire.Envelope{
+	p.post(wire.Envelope{
 		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: m.Call,
 		To: m.From, From: m.To, Method: m.Method, Body: clip(why),
-	}))
+	})
 }
 
 const maxErrorText = 16 << 10

@@ -60,6 +60,7 @@ type Proc struct {
 	dones  sync.Pool     // of chan struct{} with room for one
 	calls  calls
 	held   heldBack
+	outbox outbox
 
 	mu        sync.RWMutex // guards the following
 	cells     map[string]*cell

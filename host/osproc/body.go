@@ -1,0 +1,154 @@
+package osproc
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/host"
+	"github.com/hyperactor/hyperactor/launch"
+)
+
+// lostGrace is how long a proc may live without its control connection: when a
+// process ends, its descriptors are closed a moment before its end is seen.
+const lostGrace = 500 * time.Millisecond
+
+// body is a proc with a process, as the handle's owner uses it.
+type body struct {
+	manager *Manager
+	process launch.Process
+	control *os.File // our end
+	boot    boot
+
+	handle chan *host.Handle // takes one, as soon as there is one
+	first  chan note         // the first note
+	closed chan struct{}     // closed when the control connection is
+	reader sync.WaitGroup
+
+	mu      sync.Mutex // guards the following
+	failure string     // why the proc said that it would end
+	lost    error      // why the control connection ended
+}
+
+// Connect tells the child who it is, waits until it listens, and sees that its
+// address and its agent work.
+func (b *body) Connect(ctx context.Context, progress func(launch.Phase)) (host.Endpoint, error) {
+	progress(launch.PhaseHandshake)
+	b.reader.Go(b.read)
+	if err := writeControl(b.control, b.boot); err != nil {
+		return host.Endpoint{}, fmt.Errorf("%w: %w", ErrControl, err)
+	}
+	var n note
+	select {
+	case n = <-b.first:
+	case <-b.closed:
+		select {
+		case n = <-b.first: // it came just before
+		default:
+			return host.Endpoint{}, b.whyLost()
+		}
+	case <-ctx.Done():
+		return host.Endpoint{}, context.Cause(ctx)
+	}
+	if err := b.check(n); err != nil {
+		return host.Endpoint{}, err
+	}
+	progress(launch.PhaseInit)
+	gw, p := b.manager.cfg.Gateway, b.boot.Proc
+	gw.RouteSupervised(p, n.Addr)
+	if err := gw.Connect(ctx, p); err != nil {
+		return host.Endpoint{}, fmt.Errorf("connect to %s: %w", n.Addr, err)
+	}
+	if _, err := actor.StatusOf.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(p), actor.None{}); err != nil {
+		return host.Endpoint{}, fmt.Errorf("ask the agent: %w", err)
+	}
+	return host.Endpoint{Addr: n.Addr, Agent: actor.AgentOf(p)}, nil
+}
+
+func (b *body) check(n note) error {
+	switch {
+	case n.Version != version:
+		return fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, version, n.Version)
+	case n.Failure != "":
+		return fmt.Errorf("the proc could not start: %s", n.Failure)
+	case !bytes.Equal(n.Once, b.boot.Once):
+		return fmt.Errorf("%w: an answer to another handshake", ErrProtocol)
+	}
+	return nil
+}
+
+// read takes the child's notes until the control connection ends. If the child
+// still lives then, it is to be killed: nobody can follow it.
+func (b *body) read() {
+	var err error
+	for first := true; err == nil; first = false {
+		var n note
+		if err = readControl(b.control, &n); err != nil {
+			break
+		}
+		if first {
+			b.first <- n
+		} else if n.Failure != "" {
+			b.mu.Lock()
+			b.failure = n.Failure
+			b.mu.Unlock()
+		}
+	}
+	b.mu.Lock()
+	b.lost = err
+	b.mu.Unlock()
+	close(b.closed)
+	if !errors.Is(err, os.ErrClosed) {
+		h := <-b.handle
+		h.Fail("its control connection was lost", lostGrace)
+	}
+}
+
+func (b *body) whyLost() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lost == nil || errors.Is(b.lost, io.EOF) {
+		return ErrControl
+	}
+	if errors.Is(b.lost, ErrProtocol) {
+		return b.lost
+	}
+	return fmt.Errorf("%w: %w", ErrControl, b.lost)
+}
+
+// Drain asks the agent to drain the proc, which then ends by itself.
+func (b *body) Drain(ctx context.Context, reason string) error {
+	budget := time.Minute
+	if t, ok := ctx.Deadline(); ok {
+		budget = time.Until(t)
+	}
+	_, err := actor.DrainProc.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(b.boot.Proc), actor.DrainRequest{Budget: budget, Reason: reason})
+	return err
+}
+
+// Stop sends SIGTERM and SIGCONT to the tree.
+func (b *body) Stop() error { return b.process.Stop() }
+
+// Kill sends SIGKILL to the tree.
+func (b *body) Kill() error { return b.process.Kill() }
+
+// Wait waits for the end of the process and adds what the proc said of it.
+func (b *body) Wait() launch.Exit {
+	e := b.process.Wait()
+	// What the child has written is still there to be read; a grandchild that
+	// holds the other end cannot keep us.
+	b.control.SetReadDeadline(time.Now().Add(lostGrace))
+	b.reader.Wait()
+	b.control.Close()
+	os.Remove(b.boot.Listen.Address()) // left behind by a process that was killed
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e.Cause = b.failure
+	return e
+}

@@ -1,0 +1,147 @@
+package osproc
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/gateway"
+)
+
+// ChildConfig says how a child process works as a proc.
+type ChildConfig struct {
+	Types []actor.AnyType // what can be spawned in it
+	Log   *slog.Logger    // nothing is logged if nil
+
+	// OnFailure is told of failures that no actor handled; see actor.Config.
+	// Nil: the report is logged, and the proc ends with an error.
+	OnFailure func(*actor.Failure)
+
+	// Drain is how long the actors may take to end when ctx does or the host
+	// is gone; 10 s if zero.
+	Drain time.Duration
+}
+
+const (
+	bootBound  = 30 * time.Second // for the host's first message
+	flushBound = 2 * time.Second  // for the last messages to get out
+	endBound   = 10 * time.Second
+)
+
+// IsChild reports whether this process was started as a proc and has not
+// called Child yet.
+func IsChild() bool {
+	_, ok := os.LookupEnv(controlEnv)
+	return ok
+}
+
+// Child makes this process the proc that it was started as, and returns when
+// the proc has ended: its agent was asked to drain it, an actor failed and
+// nobody handled it, ctx ended, or the host is gone. It is called once, before
+// anything else that could start a child process. The error says why the proc
+// did not run, or the failure that ended it.
+func Child(ctx context.Context, cfg ChildConfig) error {
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	cfg.Drain = cmp.Or(cfg.Drain, endBound)
+	control, err := inheritedControl()
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	var b boot
+	control.SetReadDeadline(time.Now().Add(bootBound))
+	if err := readControl(control, &b); err != nil {
+		return fmt.Errorf("handshake with the host: %w", err)
+	}
+	control.SetReadDeadline(time.Time{})
+	if b.Version != version {
+		err := fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, b.Version, version)
+		return errors.Join(err, writeControl(control, note{Version: version, Failure: err.Error()}))
+	}
+	return serve(ctx, cfg, control, b)
+}
+
+// inheritedControl takes the control descriptor, and sees that no child of ours
+// inherits it in turn.
+func inheritedControl() (*os.File, error) {
+	v := os.Getenv(controlEnv)
+	if err := os.Unsetenv(controlEnv); err != nil {
+		return nil, fmt.Errorf("handshake with the host: %w", err)
+	}
+	fd, err := strconv.Atoi(v)
+	if err != nil {
+		return nil, fmt.Errorf("handshake with the host: %s=%q is not a descriptor", controlEnv, v)
+	}
+	unix.CloseOnExec(fd)
+	if err := unix.SetNonblock(fd, true); err != nil {
+		return nil, fmt.Errorf("handshake with the host: descriptor %d: %w", fd, err)
+	}
+	return os.NewFile(uintptr(fd), "control"), nil
+}
+
+// serve runs the proc to its end.
+func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot) (err error) {
+	gw := gateway.New(gateway.Config{
+		Self: b.Proc, Token: b.Token, Limits: b.Limits, Log: cfg.Log,
+		Transports: channel.System(channel.SystemConfig{}),
+	})
+	defer func() {
+		flush, cancel := context.WithTimeout(context.Background(), flushBound)
+		defer cancel()
+		gw.Close(flush)
+	}()
+	p, addr, err := open(ctx, cfg, gw, b)
+	if err != nil {
+		return errors.Join(err, writeControl(control, note{Version: version, Failure: err.Error()}))
+	}
+	if err := writeControl(control, note{Version: version, Once: b.Once, Addr: addr}); err != nil {
+		return errors.Join(fmt.Errorf("handshake with the host: %w", err), p.Stop(context.Background(), 0))
+	}
+	follow(ctx, cfg, control, p)
+	if err := p.Err(); err != nil {
+		writeControl(control, note{Version: version, Failure: err.Error()}) // the host may be gone: then nobody wants it
+		return err
+	}
+	return nil
+}
+
+func open(ctx context.Context, cfg ChildConfig, gw *gateway.Gateway, b boot) (*actor.Proc, channel.Addr, error) {
+	addr, err := gw.Listen(ctx, b.Listen)
+	if err != nil {
+		return nil, "", err
+	}
+	gw.Uplink(b.Host, b.Back)
+	p, err := actor.NewProc(actor.Config{ID: b.Proc, Types: cfg.Types, Gateway: gw, OnFailure: cfg.OnFailure, Log: cfg.Log})
+	return p, addr, err
+}
+
+// follow returns when the proc has ended, and sees to that when ctx ends or
+// the lifeline is cut (PS-2).
+func follow(ctx context.Context, cfg ChildConfig, control *os.File, p *actor.Proc) {
+	var lifeline sync.WaitGroup
+	cut := make(chan struct{})
+	lifeline.Go(func() {
+		defer close(cut)
+		io.Copy(io.Discard, control)
+	})
+	select {
+	case <-p.Done():
+	case <-ctx.Done():
+		p.Drain(context.Background(), cfg.Drain)
+	case <-cut:
+		p.Drain(context.Background(), cfg.Drain)
+	}
+	control.SetReadDeadline(time.Now())
+	lifeline.Wait()
+}

@@ -1,0 +1,164 @@
+// Package osproc is the manager of procs that have an operating-system process
+// to themselves, ProcessProcManager in the system that the semantics come from.
+//
+// The parent side is Manager: it starts the process, shakes hands with it over
+// an inherited descriptor, and follows it. The child side is Child: a program
+// calls it first thing in main, through the front door, and becomes the proc
+// if it was started as one.
+package osproc
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/gateway"
+	"github.com/hyperactor/hyperactor/host"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// Config says what a Manager works with. All but Env, Mark, Spawns, Output,
+// Limits and Log are needed.
+type Config struct {
+	Host     string           // the host's name in the ids of its procs
+	Service  *actor.Proc      // the host's own proc, which talks to the agents
+	Gateway  *gateway.Gateway // routes to the procs
+	Launcher launch.Launcher  // starts the processes; closed by whoever made it
+	Back     channel.Addr     // where the gateway listens for the children
+	Dir      string           // a private directory for the sockets of the children
+	Token    []byte           // the gateway's
+
+	Env    []string    // the environment of the children, before ProcSpec.Env; ours if nil
+	Mark   string      // kept in the environment of all that descends from the host, for launch.Census
+	Spawns int         // how many are started at once; see host.NewRoster
+	Limits wire.Limits // of the children's sessions
+	Log    *slog.Logger
+
+	// Output, if not nil, gets every line that a proc writes to stdout or
+	// stderr. It is called concurrently and must not block.
+	Output func(p id.Proc, s launch.Stream, line []byte)
+}
+
+// Manager is the host.ProcManager of procs with a process each.
+type Manager struct {
+	cfg    Config
+	roster *host.Roster
+}
+
+// New returns a Manager.
+func New(cfg Config) *Manager {
+	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
+	if cfg.Env == nil {
+		cfg.Env = os.Environ()
+	}
+	return &Manager{cfg: cfg, roster: host.NewRoster(cfg.Spawns)}
+}
+
+// Spawn starts a process for the proc; see host.ProcManager.
+func (m *Manager) Spawn(ctx context.Context, spec host.ProcSpec) (host.ProcHandle, error) {
+	p, err := id.NewProc(m.cfg.Host, spec.Name)
+	if err != nil {
+		return nil, &host.SpawnError{Name: spec.Name, Err: err}
+	}
+	place, err := m.roster.Reserve(ctx, spec.Name)
+	if err != nil {
+		return nil, fmt.Errorf("spawn %s: %w", spec.Name, err)
+	}
+	began := time.Now()
+	b, err := m.launch(ctx, p, spec)
+	if err != nil {
+		place.Release()
+		return nil, &host.SpawnError{Name: spec.Name, Phase: launch.PhaseExec, Spent: host.Spent{launch.PhaseExec: time.Since(began)}, Err: err}
+	}
+	h := host.Follow(host.FollowConfig{
+		ID: p, PID: b.process.PID(), Began: began, ReadyTimeout: spec.ReadyTimeout, Log: m.cfg.Log,
+		Suspended: b.process.Suspended,
+		OnExit: func(e host.Exit) {
+			m.cfg.Gateway.Unroute(p, &host.ExitedError{ID: p, Exit: e})
+			place.Release()
+		},
+	}, b)
+	b.handle <- h
+	if err := place.Fill(h); err != nil {
+		h.Kill(context.WithoutCancel(ctx), err.Error())
+		return nil, fmt.Errorf("spawn %s: %w", spec.Name, err)
+	}
+	return h, nil
+}
+
+// launch starts the process and returns the proc's body.
+func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*body, error) {
+	ours, theirs, err := controlPair()
+	if err != nil {
+		return nil, err
+	}
+	defer theirs.Close()
+	ls := launch.Spec{
+		Path: cmp.Or(spec.Program, launch.Self), Args: spec.Args, Dir: spec.Dir, Control: theirs,
+		Env: m.environment(spec),
+	}
+	if m.cfg.Output != nil {
+		ls.Output = func(s launch.Stream, line []byte) { m.cfg.Output(p, s, line) }
+	}
+	process, err := m.cfg.Launcher.Launch(ctx, ls)
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	once := []byte(rand.Text())
+	return &body{
+		manager: m, process: process, control: ours,
+		boot: boot{
+			Version: version, Once: once, Token: m.cfg.Token, Proc: p, Host: m.cfg.Service.ID(),
+			Back: m.cfg.Back, Listen: channel.Addr("unix:" + filepath.Join(m.cfg.Dir, fmt.Sprintf("%016x", p.UID))),
+			Limits: m.cfg.Limits,
+		},
+		handle: make(chan *host.Handle, 1), first: make(chan note, 1), closed: make(chan struct{}),
+	}, nil
+}
+
+// environment builds the environment of a child. The last value of a name wins.
+func (m *Manager) environment(spec host.ProcSpec) []string {
+	all := slices.Concat(m.cfg.Env, spec.Env, []string{fmt.Sprintf("%s=%d", controlEnv, controlFD)})
+	if m.cfg.Mark != "" {
+		all = append(all, markEnv+"="+m.cfg.Mark)
+	}
+	at := make(map[string]int, len(all))
+	var env []string
+	for _, kv := range all {
+		name, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[name]; ok {
+			env[i] = kv
+			continue
+		}
+		at[name] = len(env)
+		env = append(env, kv)
+	}
+	return env
+}
+
+// Marker returns what the environment of everything that descends from a host
+// with this Config.Mark contains, for launch.Census.
+func Marker(mark string) string { return markEnv + "=" + mark }
+
+// TerminateAll stops all procs; see host.ProcManager.
+func (m *Manager) TerminateAll(ctx context.Context, grace time.Duration, limit int, reason string) host.Summary {
+	return m.roster.TerminateAll(ctx, grace, limit, reason)
+}
+
+// Procs returns the handles of the living procs, by name.
+func (m *Manager) Procs() []host.ProcHandle { return m.roster.Procs() }
+
+// Close kills all procs and refuses spawns; see host.ProcManager.
+func (m *Manager) Close(ctx context.Context) error { return m.roster.Close(ctx) }

@@ -1,0 +1,180 @@
+// Package hyperactor is the front door: it makes a program a host that spawns
+// procs and calls typed actors in them, and it makes the same program, started
+// once more as a child process, one of those procs.
+//
+// A program calls Main first thing in main:
+//
+//	func main() {
+//		hyperactor.Main(hyperactor.Config{Types: []actor.AnyType{counter.Type}}, run)
+//	}
+//
+//	func run(ctx context.Context, rt *hyperactor.Runtime) error {
+//		h, err := rt.Host().Spawn(ctx, host.ProcSpec{Name: "worker"})
+//		if err != nil {
+//			return err
+//		}
+//		ref, err := counter.Type.Spawn(ctx, h.ID(), "c1", counter.Params{Start: 40})
+//		…
+//	}
+//
+// The words are explained in ARCHITECTURE.md; package actor says what actors
+// and messages guarantee, package host what procs do.
+package hyperactor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/host/osproc"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/launch"
+)
+
+// Config says how a program hosts procs. The zero Config works.
+type Config struct {
+	Types []actor.AnyType // the actors that can be spawned in procs by name
+
+	// Host is the host's name in ids. Empty: the machine's name and a random suffix.
+	Host string
+
+	// Local has the procs live inside this process instead of child processes.
+	Local bool
+
+	// Front is where other programs reach the host; "" is nowhere. TCP has to
+	// be on loopback unless Insecure is set.
+	Front channel.Addr
+
+	// Insecure allows plain text beyond this machine.
+	Insecure bool
+
+	// Grace is how long procs may take to end at the end of the program; 10 s if zero.
+	Grace time.Duration
+
+	// Env is the environment of child processes; nil means that of this process.
+	Env []string
+
+	// Output gets every line that a child process writes; nil keeps only the
+	// last lines, for the record of its exit. It must not block, and is called
+	// concurrently.
+	Output func(p id.Proc, s launch.Stream, line []byte)
+
+	// OnFailure is told of failures in the program's own proc that no actor
+	// handled (AC-9). Nil: the report is logged, and Main ends run's ctx with
+	// the failure and then the program; without Main the program's own proc
+	// stops, with the failure as its Err.
+	OnFailure func(*actor.Failure)
+
+	// Log takes what the runtime has to say. Nil: warnings and errors as text on stderr.
+	Log *slog.Logger
+}
+
+const defaultGrace = 10 * time.Second
+
+func (c Config) withDefaults() Config {
+	if c.Grace <= 0 {
+		c.Grace = defaultGrace
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	}
+	return c
+}
+
+// Main runs run with a Runtime and ends the program when it returns and all
+// procs have ended: with exit code 0, with that of an error that has a method
+// ExitCode() int, with 130 or 143 after SIGINT or SIGTERM, or with 1. An error
+// is written to stderr. The signals end run's ctx; a second one ends the
+// program at once, and every child process with it.
+//
+// In a process that was started as a proc Main becomes that proc instead, and
+// run is not called. Main does not return.
+func Main(cfg Config, run func(ctx context.Context, rt *Runtime) error) {
+	RunChild(cfg)
+	os.Exit(exitCode(runMain(cfg, run)))
+}
+
+// RunChild returns at once, unless this process was started as a proc: then it
+// becomes that proc, and the process ends with it. Programs that do not use
+// Main call it first thing in main, tests in TestMain.
+func RunChild(cfg Config) {
+	if !osproc.IsChild() {
+		return
+	}
+	cfg = cfg.withDefaults()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := osproc.Child(ctx, osproc.ChildConfig{Types: cfg.Types, Log: cfg.Log, Drain: cfg.Grace})
+	if _, failed := errors.AsType[*actor.Failure](err); err != nil && !failed { // failures were reported
+		fmt.Fprintln(os.Stderr, "proc:", err)
+	}
+	if err != nil {
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// signalled is the end of a program by a signal.
+type signalled struct{ sig syscall.Signal }
+
+func (e signalled) Error() string { return e.sig.String() }
+func (e signalled) ExitCode() int { return 128 + int(e.sig) }
+
+func runMain(cfg Config, run func(ctx context.Context, rt *Runtime) error) error {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	over := make(chan struct{})
+	defer close(over)
+	go func() { // ends with runMain
+		select {
+		case s := <-signals:
+			signal.Stop(signals) // the next one has its usual effect
+			cancel(signalled{s.(syscall.Signal)})
+		case <-over:
+		}
+	}()
+	cfg = cfg.withDefaults()
+	if cfg.OnFailure == nil {
+		cfg.OnFailure = func(f *actor.Failure) {
+			cfg.Log.Error("actor failed", "report", f.Report())
+			cancel(f)
+		}
+	}
+	rt, err := Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	err = run(rt.Context(ctx), rt)
+	if cause := context.Cause(ctx); err == nil || errors.Is(err, context.Canceled) {
+		err = cause // why run had to end says more
+	}
+	return errors.Join(err, rt.Close())
+}
+
+// exitCode reports err and returns the code that the program ends with.
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	var coded interface {
+		error
+		ExitCode() int
+	}
+	if errors.As(err, &coded) {
+		if s, ok := errors.AsType[signalled](err); !ok || err != error(s) {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		return coded.ExitCode()
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}

@@ -1,0 +1,161 @@
+package hyperactor
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/gateway"
+	"github.com/hyperactor/hyperactor/host"
+	"github.com/hyperactor/hyperactor/host/localproc"
+	"github.com/hyperactor/hyperactor/host/osproc"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/native"
+)
+
+// Runtime is a program's host with everything that it stands on. All methods
+// may be called concurrently. Close ends it.
+type Runtime struct {
+	cfg      Config
+	mark     string
+	dir      string // private, for sockets
+	host     *host.Host
+	local    *actor.Proc
+	launcher *native.Launcher
+	close    func() error
+}
+
+// Start starts a host in this program, for those that do not use Main. ctx
+// bounds the start, not the Runtime, which lives until Close.
+func Start(ctx context.Context, cfg Config) (*Runtime, error) {
+	cfg = cfg.withDefaults()
+	rt := &Runtime{cfg: cfg, mark: rand.Text(), launcher: native.New(native.Config{Log: cfg.Log})}
+	rt.close = sync.OnceValue(rt.shutdown)
+	if err := rt.open(ctx); err != nil {
+		rt.launcher.Close()
+		if rt.dir != "" {
+			os.RemoveAll(rt.dir)
+		}
+		return nil, fmt.Errorf("start host: %w", err)
+	}
+	return rt, nil
+}
+
+func (rt *Runtime) open(ctx context.Context) (err error) {
+	if rt.dir, err = os.MkdirTemp("", "hyper-"); err != nil { // 0700
+		return err
+	}
+	name := cmp.Or(rt.cfg.Host, defaultHost())
+	service, err := id.NewProc(name, "service")
+	if err != nil {
+		return err
+	}
+	local, err := id.NewProc(name, "local")
+	if err != nil {
+		return err
+	}
+	token := []byte(rand.Text())
+	gw := gateway.New(gateway.Config{
+		Self: service, Token: token, Log: rt.cfg.Log,
+		Transports: channel.System(channel.SystemConfig{Insecure: rt.cfg.Insecure}),
+	})
+	parts := host.Config{Name: name, Gateway: gw}
+	if err := rt.listen(ctx, &parts); err != nil {
+		return errors.Join(err, gw.Close(ctx))
+	}
+	if err := rt.procs(&parts, service, local); err != nil {
+		return errors.Join(err, gw.Close(ctx))
+	}
+	parts.Manager = rt.manager(parts, token)
+	rt.host, rt.local = host.New(parts), parts.Local
+	return nil
+}
+
+// listen opens the back address, and the front if there is to be one.
+func (rt *Runtime) listen(ctx context.Context, parts *host.Config) (err error) {
+	if parts.Back, err = parts.Gateway.Listen(ctx, channel.Addr("unix:"+filepath.Join(rt.dir, "host"))); err != nil {
+		return err
+	}
+	parts.Front = parts.Back
+	if rt.cfg.Front != "" {
+		parts.Front, err = parts.Gateway.Listen(ctx, rt.cfg.Front)
+	}
+	return err
+}
+
+// procs starts the service proc and the program's own.
+func (rt *Runtime) procs(parts *host.Config, service, local id.Proc) (err error) {
+	parts.Service, err = actor.NewProc(actor.Config{ID: service, Gateway: parts.Gateway, Log: rt.cfg.Log})
+	if err != nil {
+		return err
+	}
+	parts.Local, err = actor.NewProc(actor.Config{
+		ID: local, Types: rt.cfg.Types, Gateway: parts.Gateway, OnFailure: rt.cfg.OnFailure, Log: rt.cfg.Log,
+	})
+	return err
+}
+
+func (rt *Runtime) manager(parts host.Config, token []byte) host.ProcManager {
+	if rt.cfg.Local {
+		return localproc.New(localproc.Config{
+			Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Types: rt.cfg.Types, Log: rt.cfg.Log,
+		})
+	}
+	return osproc.New(osproc.Config{
+		Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Launcher: rt.launcher, Back: parts.Back,
+		Dir: rt.dir, Token: token, Env: rt.cfg.Env, Mark: rt.mark, Output: rt.cfg.Output, Log: rt.cfg.Log,
+	})
+}
+
+// defaultHost is the machine's name and something random, so that two programs
+// on one machine are two hosts.
+func defaultHost() string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "host"
+	}
+	name, _, _ = strings.Cut(name, ".")
+	if id.CheckName(name) != nil {
+		name = "host"
+	}
+	return fmt.Sprintf("%s-%s", name[:min(len(name), 32)], strings.ToLower(rand.Text()[:8]))
+}
+
+// Host returns the host, which spawns procs.
+func (rt *Runtime) Host() *host.Host { return rt.host }
+
+// Context returns a ctx like parent whose calls are made from the program's
+// own proc, and whose stops are in the name of "main".
+func (rt *Runtime) Context(parent context.Context) context.Context {
+	return rt.local.Context(host.As(parent, "main"))
+}
+
+// Proc returns the program's own proc.
+func (rt *Runtime) Proc() *actor.Proc { return rt.local }
+
+// Descendants returns the living processes that descend from this Runtime,
+// wherever they have wandered, and zombies that are children of this process:
+// what is left when it should be nothing. On systems other than linux the
+// error is errors.ErrUnsupported.
+func (rt *Runtime) Descendants() ([]int, error) { return launch.Census(osproc.Marker(rt.mark)) }
+
+// Close stops all procs within Config.Grace, then the host, and frees what the
+// Runtime holds. A second caller waits for the same end.
+func (rt *Runtime) Close() error { return rt.close() }
+
+func (rt *Runtime) shutdown() error {
+	sum, err := rt.host.Shutdown(host.As(context.Background(), "main"), rt.cfg.Grace, "the program ends")
+	for _, f := range sum.Failures {
+		err = errors.Join(err, fmt.Errorf("proc %s: %w", f.Name, f.Err))
+	}
+	return errors.Join(err, rt.launcher.Close(), os.RemoveAll(rt.dir))
+}
