@@ -2,6 +2,7 @@ package actor_test
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -93,4 +94,29 @@ func BenchmarkSpawn(b *testing.B) {
 	for b.Loop() {
 		spawnCounter(b, ctx, p)
 	}
+}
+
+// BenchmarkIdle reports what an idle actor costs, with its name and the user's
+// value of 8 bytes.
+func BenchmarkIdle(b *testing.B) {
+	for b.Loop() {
+		p, ctx := benchProc(b)
+		before, goroutines := heap(), runtime.NumGoroutine()
+		const n = 200_000
+		for range n {
+			spawnCounter(b, ctx, p)
+		}
+		runtime.Gosched()
+		b.ReportMetric(float64(heap()-before)/n, "B/actor")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/n, "goroutines/actor")
+		p.Stop(context.Background(), time.Minute)
+	}
+}
+
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
 }

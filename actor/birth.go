@@ -39,9 +39,12 @@ func (b *birth) run(c *cell) error {
 func (b *birth) call(c *cell) (a any, err error) {
 	returned := false
 	defer func() {
+		if returned {
+			return
+		}
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%w: panic: %v\n%s", ErrFailed, v, stack())
-		} else if !returned { // runtime.Goexit: the goroutine ends with this
+		} else { // runtime.Goexit: the goroutine ends with this
 			err = fmt.Errorf("%w: make called runtime.Goexit", ErrFailed)
 			c.beginEnd(ending{deadline: c.proc.stopDeadline(), cause: err}, wire.ActorFailed)
 			b.answer(err)

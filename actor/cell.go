@@ -36,10 +36,11 @@ const spins = 2
 // started by whoever queues something when there is none. Proc.Done waits for
 // it: the end of an actor is the last thing that its goroutine does.
 func (c *cell) run() {
-	var b batch
+	b := c.proc.batches.Get().(*batch) // not on the stack, which would have to grow for it
+	defer c.proc.batches.Put(b)
 	limit := c.typ.mailbox.limit()
 	for idle := 0; ; {
-		if !c.queue.take(&b, limit, idle == spins) {
+		if !c.queue.take(b, limit, idle == spins) {
 			if idle++; idle > spins {
 				return
 			}
@@ -51,7 +52,7 @@ func (c *cell) run() {
 			c.proc.resume(c, b.resume)
 			b.resume = nil
 		}
-		if !c.work(&b) {
+		if !c.work(b) {
 			return
 		}
 	}

@@ -53,14 +53,15 @@ type Proc struct {
 	agent *cell
 	main  sender // callers outside any actor
 
-	base   context.Context // bounds what is sent for nobody who waits; ends with the proc
-	cancel context.CancelCauseFunc
-	names  atomic.Uint64 // made-up names
-	lost   atomic.Uint64 // replies and returns that could not be sent, and the like
-	dones  sync.Pool     // of chan struct{} with room for one
-	calls  calls
-	held   heldBack
-	outbox outbox
+	base    context.Context // bounds what is sent for nobody who waits; ends with the proc
+	cancel  context.CancelCauseFunc
+	names   atomic.Uint64 // made-up names
+	lost    atomic.Uint64 // replies and returns that could not be sent, and the like
+	dones   sync.Pool     // of chan struct{} with room for one
+	batches sync.Pool     // of *batch
+	calls   calls
+	held    heldBack
+	outbox  outbox
 
 	mu        sync.RWMutex // guards the following
 	cells     map[string]*cell
@@ -83,6 +84,7 @@ func NewProc(cfg Config) (*Proc, error) {
 	p.base, p.cancel = context.WithCancelCause(context.Background())
 	p.main.proc = p
 	p.dones.New = func() any { return make(chan struct{}, 1) }
+	p.batches.New = func() any { return new(batch) }
 	p.calls.waiting = map[uint64]outCall{}
 	for _, t := range cfg.Types {
 		name := t.erased().name

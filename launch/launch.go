@@ -49,17 +49,20 @@ type Process interface {
 // Spec describes a process to start. The zero value of each field is a
 // working default; only Path is needed.
 type Spec struct {
-	Path  string   // the program; Self for our own image. Not searched for in PATH if it has a slash
+	Path  string   // the program; Self for our own image; searched for in Env's PATH if it has no slash
 	Args  []string // arguments, without the program's name
-	Argv0 string   // what the program sees as its name; Path if empty
+	Argv0 string   // what the program sees as its name; if empty, Path, or for Self our own name
 	Env   []string // the whole environment, "K=V". Nothing is inherited
 	Dir   string   // working directory; ours if empty
 
 	// Control becomes descriptor 3 of the process. The launcher dups it into the
-	// child and leaves the caller's copy open. Nil: the child has 0, 1 and 2 only.
+	// child and leaves the caller's copy open. Both share the mode: a descriptor
+	// that is non-blocking here, as os.Pipe and net make them, is so in the child,
+	// which suits a Go program. Nil: the child has 0, 1 and 2 only.
 	Control *os.File
 
-	// TailLines is how many last lines of stdout and of stderr are kept; 100 if zero.
+	// TailLines is how many last lines of stdout and of stderr are kept; 100 if
+	// zero. At most MaxTail bytes of each are kept.
 	TailLines int
 
 	// DrainBound is how long output is read after the end while a grandchild
@@ -67,7 +70,8 @@ type Spec struct {
 	DrainBound time.Duration
 
 	// Output, if not nil, gets every line of output as it comes, without the
-	// newline. It is called from one goroutine per stream and must not block.
+	// newline; a line longer than MaxLine comes in pieces. It is called from one
+	// goroutine per stream, must not block and may not keep the slice.
 	Output func(stream Stream, line []byte)
 }
 

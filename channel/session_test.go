@@ -1,0 +1,534 @@
+package channel_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/internal/memnet"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// inbox keeps what a session handed over.
+type inbox struct {
+	mu  sync.Mutex // guards the following
+	got []wire.Envelope
+}
+
+func (b *inbox) handle(_ *channel.Session, e wire.Envelope) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.got = append(b.got, e)
+}
+
+func (b *inbox) calls() []uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var calls []uint64
+	for _, e := range b.got {
+		calls = append(calls, e.Call)
+	}
+	return calls
+}
+
+// memPair returns the two ends of a connection in memory, made after change.
+func memPair(t *testing.T, change func(*memnet.Network)) (net.Conn, net.Conn) {
+	t.Helper()
+	n := memnet.New()
+	l, err := n.Listen(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	change(n)
+	near, err := n.Dial(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	far, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return near, far
+}
+
+func plain(*memnet.Network) {}
+
+func message(kind wire.Kind, call uint64, body string) *wire.Envelope {
+	return &wire.Envelope{Kind: kind, TTL: 8, Call: call, To: procB.Actor("to"), From: procA.Actor("from"), Method: "m", Body: []byte(body)}
+}
+
+func upTo(n uint64) []uint64 {
+	var s []uint64
+	for i := range n {
+		s = append(s, i+1)
+	}
+	return s
+}
+
+func TestOrderAndAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, plain)
+		var in, back inbox
+		a, b := sessions(t, near, far, back.handle, in.handle)
+		const n = 1000
+		kinds := []wire.Kind{wire.Send, wire.Call}
+		for i := range uint64(n) {
+			if err := a.Send(t.Context(), message(kinds[i%2], i+1, strings.Repeat("x", int(i%40)*1000))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		advance(time.Second)
+		if got := in.calls(); !slices.Equal(got, upTo(n)) {
+			t.Errorf("got %d messages %v", len(got), got)
+		}
+		b.Abort(errors.New("test"))
+		<-a.Done()
+		for e, written := range a.Undelivered() {
+			t.Errorf("call %d, acknowledged long ago, counts as undelivered (%v)", e.Call, written)
+		}
+		if err := a.Send(t.Context(), message(wire.Send, 1, "")); !errors.Is(err, channel.ErrClosed) {
+			t.Errorf("send after the end: %v", err)
+		}
+	})
+}
+
+// advance lets d of the bubble's time pass.
+func advance(d time.Duration) { <-time.After(d) }
+
+// TestUndelivered breaks the connection at many places; each message is
+// delivered, or in Undelivered, and what counts as never written is not
+// delivered.
+func TestUndelivered(t *testing.T) {
+	for at := 100; at < 3000; at += 37 {
+		synctest.Test(t, func(t *testing.T) {
+			near, far := memPair(t, func(n *memnet.Network) { n.BreakAt("x", at); n.SetBuffer(512) })
+			var in inbox
+			a, b := sessions(t, near, far, (&inbox{}).handle, in.handle)
+			var sent uint64
+			for i := range uint64(40) {
+				if a.Send(t.Context(), message(wire.Send, i+1, strings.Repeat("y", 20))) == nil {
+					sent++
+				}
+			}
+			<-a.Done()
+			<-b.Done()
+			got := in.calls()
+			if !slices.Equal(got, upTo(uint64(len(got)))) {
+				t.Fatalf("got %v", got)
+			}
+			var left []uint64
+			for e, written := range a.Undelivered() {
+				left = append(left, e.Call)
+				if !written && slices.Contains(got, e.Call) {
+					t.Errorf("%d never left and arrived", e.Call)
+				}
+				if e.Body != nil {
+					t.Errorf("%d keeps its body", e.Call)
+				}
+			}
+			if !slices.IsSorted(left) || len(left) > 0 && left[len(left)-1] != sent {
+				t.Errorf("undelivered %v of %d", left, sent)
+			}
+			if lost := slices.DeleteFunc(upTo(sent), func(n uint64) bool { return slices.Contains(got, n) || slices.Contains(left, n) }); len(lost) > 0 {
+				t.Errorf("broken at byte %d: %v are lost in silence", at, lost)
+			}
+		})
+	}
+}
+
+func TestSlowReaderBlocksOnlyUntilCtx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(4096) })
+		release := make(chan struct{})
+		var in inbox
+		a, _ := sessions(t, near, far, (&inbox{}).handle, func(s *channel.Session, e wire.Envelope) {
+			<-release
+			in.handle(s, e)
+		}, func(c *channel.Config) { c.QueueBytes = 64 << 10 })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var sent uint64
+		var err error
+		for err == nil {
+			if err = a.Send(ctx, message(wire.Call, sent+1, strings.Repeat("z", 1000))); err == nil {
+				sent++
+			}
+		}
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the deadline", err)
+		}
+		if sent < 60 || sent > 200 {
+			t.Errorf("%d messages of 1 KB went into a queue of 64 KiB", sent)
+		}
+		if err := a.TrySend(message(wire.Send, 0, strings.Repeat("z", 1000))); !errors.Is(err, wire.MailboxFull) {
+			t.Errorf("TrySend: %v, want MailboxFull", err)
+		}
+		if err := a.TrySend(message(wire.Return, sent+1, strings.Repeat("z", 1000))); err != nil {
+			t.Errorf("TrySend of a Return: %v", err)
+		}
+		close(release)
+		synctest.Wait()
+		if got := in.calls(); !slices.Equal(got, upTo(sent+1)) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+func TestGracefulClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(100); n.SetDelay(time.Millisecond) })
+		var atA, atB inbox
+		a, b := sessions(t, near, far, atA.handle, atB.handle)
+		for i := range uint64(50) {
+			a.Send(t.Context(), message(wire.Send, i+1, "there"))
+			b.Send(t.Context(), message(wire.Send, i+1, "back"))
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { a.Close(t.Context()) })
+		if err := a.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+		<-b.Done()
+		if !slices.Equal(atA.calls(), upTo(50)) || !slices.Equal(atB.calls(), upTo(50)) {
+			t.Errorf("arrived: %v and %v", atA.calls(), atB.calls())
+		}
+		for _, s := range []*channel.Session{a, b} {
+			for e := range s.Undelivered() {
+				t.Errorf("undelivered after a graceful close: %d", e.Call)
+			}
+		}
+		if e, ok := errors.AsType[*channel.CloseError](b.Err()); !ok || e.Code != wire.CloseDone {
+			t.Errorf("b ended with %v", b.Err())
+		}
+	})
+}
+
+func TestCloseOfBothSides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, func(n *memnet.Network) { n.SetDelay(time.Millisecond) })
+		a, b := sessions(t, near, far, (&inbox{}).handle, (&inbox{}).handle)
+		a.Send(t.Context(), message(wire.Send, 1, ""))
+		b.Send(t.Context(), message(wire.Send, 1, ""))
+		var wg sync.WaitGroup
+		start := time.Now()
+		wg.Go(func() { a.Close(t.Context()) })
+		wg.Go(func() { b.Close(t.Context()) })
+		wg.Wait()
+		if d := time.Since(start); d > 100*time.Millisecond {
+			t.Errorf("took %v", d)
+		}
+		for _, s := range []*channel.Session{a, b} {
+			for e := range s.Undelivered() {
+				t.Errorf("undelivered after a graceful close: %d", e.Call)
+			}
+		}
+	})
+}
+
+func TestCloseIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(200) })
+		release := make(chan struct{})
+		a, _ := sessions(t, near, far, (&inbox{}).handle, func(*channel.Session, wire.Envelope) { <-release })
+		for i := range uint64(1000) {
+			a.Send(t.Context(), message(wire.Send, i+1, strings.Repeat("x", 100)))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := a.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+		left := 0
+		for range a.Undelivered() {
+			left++
+		}
+		if left != 1000 {
+			t.Errorf("%d undelivered, want all 1000: none was acknowledged", left)
+		}
+		close(release)
+	})
+}
+
+func TestTooLargeIsRefusedAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, plain)
+		var in inbox
+		a, _ := sessions(t, near, far, (&inbox{}).handle, in.handle, func(c *channel.Config) {
+			if c.Hello.Peer == procB {
+				c.Hello.Limits.MaxFrame = 1000
+			}
+		})
+		if err := a.Send(t.Context(), message(wire.Send, 0, strings.Repeat("x", 2000))); !errors.Is(err, wire.TooLarge) {
+			t.Errorf("got %v, want TooLarge", err)
+		}
+		a.Send(t.Context(), message(wire.Send, 1, "fits"))
+		synctest.Wait()
+		if got := in.calls(); !slices.Equal(got, upTo(1)) {
+			t.Errorf("got %v", got)
+		}
+	})
+}
+
+// raw says hello by hand and returns the stream, with a session at its other
+// end.
+func raw(t *testing.T, in *inbox) (net.Conn, *channel.Session, func() error) {
+	t.Helper()
+	near, far := memPair(t, plain)
+	cfg := channel.Config{Hello: wire.Hello{Peer: procB}, Handle: in.handle}
+	hello, err := wire.Hello{Version: wire.Version, Peer: procA}.Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	near.Write(hello)
+	s, err := channel.Accept(t.Context(), far, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	readFrame(near)
+	result := make(chan error, 1)
+	go func() { result <- s.Run() }()
+	return near, s, func() error { near.Close(); return <-result }
+}
+
+func readFrame(c net.Conn) (wire.FrameType, []byte) {
+	head := make([]byte, wire.FrameHeader)
+	if _, err := io.ReadFull(c, head); err != nil {
+		return 0, nil
+	}
+	b := make([]byte, binary.BigEndian.Uint32(head)-1)
+	io.ReadFull(c, b)
+	return wire.FrameType(head[4]), b
+}
+
+func dataFrame(seq, ack uint64, payload []byte) []byte {
+	return append(wire.AppendData(nil, len(payload), seq, ack), payload...)
+}
+
+func TestMalformedMessageCostsItsSenderAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var in inbox
+		near, s, end := raw(t, &in)
+		e := message(wire.Call, 9, "x")
+		e.Method = "no good"
+		near.Write(dataFrame(1, 0, e.Append(nil)))
+		typ, b := readFrame(near)
+		var dec wire.Decoder
+		back, err := dec.Decode(b[16:])
+		if typ != wire.FrameData || err != nil || back.Kind != wire.Return || back.Reason != wire.Malformed || back.Call != 9 || back.To != e.From {
+			t.Errorf("type %d, %+v, %v", typ, back, err)
+		}
+		near.Write(dataFrame(2, 1, []byte("nonsense")))
+		near.Write(dataFrame(3, 1, message(wire.Send, 1, "fine").Append(nil)))
+		synctest.Wait()
+		if got := in.calls(); !slices.Equal(got, upTo(1)) || s.Malformed() != 2 {
+			t.Errorf("got %v, malformed %d", got, s.Malformed())
+		}
+		end()
+	})
+}
+
+func TestBrokenFramingEndsTheSession(t *testing.T) {
+	good := message(wire.Send, 1, "").Append(nil)
+	hello, _ := wire.Hello{Peer: procA}.Append(nil)
+	for name, stream := range map[string][]byte{
+		"garbage":          []byte("GET / HTTP/1.1\r\n\r\n"),
+		"unknown type":     {0, 0, 0, 1, 99},
+		"too long":         {0xff, 0xff, 0xff, 0xff, byte(wire.FrameData)},
+		"empty":            {0, 0, 0, 0, byte(wire.FrameAck)},
+		"a gap":            dataFrame(2, 0, good),
+		"a repetition":     append(dataFrame(1, 0, good), dataFrame(1, 0, good)...),
+		"not sent, acked":  wire.AppendAck(nil, 1),
+		"second hello":     hello,
+		"two closes":       wire.AppendClose(wire.AppendClose(nil, 0, wire.CloseDone, ""), 0, wire.CloseDone, ""),
+		"short data":       {0, 0, 0, 3, byte(wire.FrameData), 1, 2},
+		"long ack":         {0, 0, 0, 10, byte(wire.FrameAck), 0, 0, 0, 0, 0, 0, 0, 0, 0},
+		"a close too long": append([]byte{0, 1, 0, 0, byte(wire.FrameClose)}, make([]byte, 70000)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var in inbox
+				near, s, end := raw(t, &in)
+				near.Write(stream)
+				<-s.Done()
+				if err := end(); !errors.Is(err, wire.ErrFraming) && name != "two closes" {
+					t.Errorf("got %v, want ErrFraming", err)
+				}
+			})
+		})
+	}
+}
+
+func TestHello(t *testing.T) {
+	accept := func(t *testing.T, h wire.Hello, cfg channel.Config) (dialed, accepted error) {
+		near, far := memPair(t, plain)
+		cfg.Hello.Peer = procB
+		var wg sync.WaitGroup
+		wg.Go(func() { _, accepted = channel.Accept(t.Context(), far, cfg) })
+		_, dialed = channel.Dial(t.Context(), fixed{near}, "", channel.Config{Hello: h})
+		wg.Wait()
+		return dialed, accepted
+	}
+	synctest.Test(t, func(t *testing.T) {
+		dialed, accepted := accept(t, wire.Hello{Version: 7, Peer: procA}, channel.Config{})
+		for _, err := range []error{dialed, accepted} {
+			if err == nil || !strings.Contains(err.Error(), "version 7") || !strings.Contains(err.Error(), "version 1 ") {
+				t.Errorf("%v does not name both versions", err)
+			}
+		}
+		refusal := errors.New("who are you")
+		dialed, accepted = accept(t, wire.Hello{Version: 7, Peer: procA}, channel.Config{Check: func(wire.Hello) error { return refusal }})
+		if !errors.Is(accepted, refusal) || dialed == nil || strings.Contains(dialed.Error(), "version") {
+			t.Errorf("a stranger: %v and %v", dialed, accepted)
+		}
+		_, accepted = accept(t, wire.Hello{}, channel.Config{})
+		if !errors.Is(accepted, wire.Malformed) {
+			t.Errorf("a hello without a name: %v", accepted)
+		}
+		dialed, _ = accept(t, wire.Hello{Peer: procA, Token: make([]byte, wire.MaxHello)}, channel.Config{})
+		if !errors.Is(dialed, wire.TooLarge) {
+			t.Errorf("a long hello: %v", dialed)
+		}
+	})
+}
+
+func TestHelloIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, plain)
+		defer near.Close()
+		start := time.Now()
+		near.Write([]byte{0, 0, 1})
+		if _, err := channel.Accept(t.Context(), far, channel.Config{Hello: wire.Hello{Peer: procB}}); err == nil || time.Since(start) != 5*time.Second {
+			t.Errorf("a silent peer: %v after %v", err, time.Since(start))
+		}
+		near, far = memPair(t, plain)
+		defer near.Close()
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cause := errors.New("not interested")
+		time.AfterFunc(time.Second, func() { cancel(cause) })
+		if _, err := channel.Accept(ctx, far, channel.Config{Hello: wire.Hello{Peer: procB}}); !errors.Is(err, cause) {
+			t.Errorf("a silent peer: %v", err)
+		}
+		near, far = memPair(t, plain)
+		defer near.Close()
+		near.Write([]byte{0, 0x10, 0x02, 0, byte(wire.FrameHello)})
+		if _, err := channel.Accept(t.Context(), far, channel.Config{Hello: wire.Hello{Peer: procB}}); !errors.Is(err, wire.ErrFraming) {
+			t.Errorf("a hello of a megabyte: %v", err)
+		}
+	})
+}
+
+func TestRealSession(t *testing.T) {
+	tr := channel.System(channel.SystemConfig{})
+	for _, addr := range []channel.Addr{channel.Addr("unix:" + shortDir(t) + "/s"), "tcp:127.0.0.1:0"} {
+		t.Run(addr.Network(), func(t *testing.T) {
+			l, addr, err := tr.Listen(t.Context(), addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer l.Close()
+			wg.Go(func() { echo(t, l) })
+			const n = 300
+			var in inbox
+			all := make(chan struct{})
+			s, err := tr.Dial(t.Context(), addr, channel.Config{Hello: wire.Hello{Peer: procA}, Handle: func(s *channel.Session, e wire.Envelope) {
+				in.handle(s, e)
+				if e.Call == n {
+					close(all)
+				}
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() { s.Run() })
+			for i := range uint64(n) {
+				size := int(i%7) * 9000
+				if err := s.Send(t.Context(), message(wire.Call, i+1, fmt.Sprintf("%*d", size, i))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			<-all
+			if err := s.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if !slices.Equal(in.calls(), upTo(n)) {
+				t.Errorf("got %v", in.calls())
+			}
+			for _, e := range in.got {
+				if want := fmt.Sprintf("%*d", int((e.Call-1)%7)*9000, e.Call-1); string(e.Body) != want {
+					t.Errorf("body of %d is wrong: %d bytes", e.Call, len(e.Body))
+				}
+			}
+		})
+	}
+}
+
+// echo serves one session that answers every message with its body.
+func echo(t *testing.T, l net.Listener) {
+	conn, err := l.Accept()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	s, err := channel.Accept(t.Context(), conn, channel.Config{Hello: wire.Hello{Peer: procB}, Handle: func(s *channel.Session, e wire.Envelope) {
+		e.Kind, e.To, e.From = wire.Reply, e.From, e.To
+		if err := s.TrySend(&e); err != nil {
+			t.Error(err)
+		}
+	}})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	s.Run()
+}
+
+// TestRealSlowReader fills a socket from the calls' own goroutines: what the
+// socket does not take at once is written later, in order, and the callers
+// wait no longer than their ctx.
+func TestRealSlowReader(t *testing.T) {
+	near, far := unixPair(t)
+	release := make(chan struct{})
+	var in inbox
+	done := make(chan struct{})
+	var sent uint64
+	a, _ := sessions(t, near, far, (&inbox{}).handle, func(s *channel.Session, e wire.Envelope) {
+		<-release
+		in.handle(s, e)
+		if e.Kind == wire.Send {
+			close(done)
+		}
+	}, func(c *channel.Config) { c.QueueBytes = 256 << 10 })
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	var err error
+	for err == nil {
+		if err = a.Send(ctx, message(wire.Call, sent+1, strings.Repeat("z", int(sent%50)*100))); err == nil {
+			sent++
+		}
+	}
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+	close(release)
+	if err := a.Send(t.Context(), message(wire.Send, sent+1, "")); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if got := in.calls(); !slices.Equal(got, upTo(sent+1)) {
+		t.Errorf("got %v", got)
+	}
+}

@@ -1,0 +1,240 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// link is a session and whom it leads to.
+type link struct {
+	sess   *channel.Session
+	peer   id.Proc
+	dialed bool          // by us
+	down   chan struct{} // closed when the session has ended and everybody who must know has been told
+}
+
+func newLink(dialed bool) *link { return &link{dialed: dialed, down: make(chan struct{})} }
+
+// Listen serves peers that connect to addr and returns the real address: with
+// tcp:127.0.0.1:0, the port. ctx bounds the call. A gateway may listen at
+// several addresses (PM-6).
+func (g *Gateway) Listen(ctx context.Context, addr channel.Addr) (channel.Addr, error) {
+	l, real, err := g.cfg.Transports.Listen(ctx, addr)
+	if err != nil {
+		return "", err
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.goLocked(func() { g.serve(l) }) {
+		l.Close()
+		return "", fmt.Errorf("listen on %s: %w", addr, wire.ShuttingDown)
+	}
+	g.listeners = append(g.listeners, l)
+	if g.addr == "" {
+		g.addr = real
+	}
+	return real, nil
+}
+
+// acceptPause is how long we wait after a failed accept, so that a process
+// without free descriptors does not spin.
+const acceptPause = 100 * time.Millisecond
+
+// serve accepts until the listener is closed.
+func (g *Gateway) serve(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			g.cfg.Log.Warn("accept", "addr", l.Addr(), "err", err)
+			if !g.pause(acceptPause) {
+				return
+			}
+			continue
+		}
+		select {
+		case g.shakes <- struct{}{}:
+		case <-g.quit:
+			conn.Close()
+			return
+		}
+		g.wg.Go(func() { g.accept(conn) })
+	}
+}
+
+// pause waits for d and reports whether the gateway is still open.
+func (g *Gateway) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-g.quit:
+		return false
+	}
+}
+
+// accept says hello to somebody who connected and serves the session.
+func (g *Gateway) accept(conn net.Conn) {
+	g.mu.Lock()
+	ctx, n := g.backgroundLocked(g.cfg.DialTimeout)
+	g.mu.Unlock()
+	l := newLink(false)
+	sess, err := channel.Accept(ctx, conn, g.sessionConfig(l, g.checkStranger))
+	g.endBackground(n)
+	<-g.shakes
+	if err != nil {
+		g.stats.refused.Add(1)
+		g.cfg.Log.Warn("refused a peer", "err", err)
+		return
+	}
+	if g.up(l, sess) {
+		g.run(l)
+	}
+}
+
+// checkStranger checks a peer that connected to us: it must belong to us, and
+// must not claim to be one of our own procs.
+func (g *Gateway) checkStranger(h wire.Hello) error {
+	if err := g.checkToken(h); err != nil {
+		return err
+	}
+	if g.isLocal(h.Peer) {
+		return fmt.Errorf("peer claims to be %v, which lives here", h.Peer)
+	}
+	return nil
+}
+
+// dial connects to p, which listens at addr, and serves the session. The
+// caller runs on one of the gateway's goroutines.
+func (g *Gateway) dial(ctx context.Context, p id.Proc, addr channel.Addr) (*link, error) {
+	l := newLink(true)
+	sess, err := g.cfg.Transports.Dial(ctx, addr, g.sessionConfig(l, func(h wire.Hello) error {
+		if err := g.checkToken(h); err != nil {
+			return err
+		}
+		if h.Peer != p {
+			return fmt.Errorf("%v answers there", h.Peer)
+		}
+		return nil
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if !g.up(l, sess) {
+		return nil, wire.ShuttingDown
+	}
+	g.wg.Go(func() { g.run(l) })
+	return l, nil
+}
+
+func (g *Gateway) sessionConfig(l *link, check func(wire.Hello) error) channel.Config {
+	return channel.Config{
+		Hello: wire.Hello{
+			Peer: g.cfg.Self, Epoch: g.epoch, Token: g.cfg.Token,
+			Limits: g.cfg.Limits, Addr: string(g.Addr()),
+		},
+		Check:      check,
+		Handle:     func(_ *channel.Session, e wire.Envelope) { g.receive(l, e) },
+		QueueBytes: g.cfg.QueueBytes,
+	}
+}
+
+// up makes l known under the name of its peer, unless the gateway is closing.
+// A session that comes up beside another one is used only for what arrives
+// over it.
+func (g *Gateway) up(l *link, sess *channel.Session) bool {
+	l.sess, l.peer = sess, sess.Peer().Peer
+	g.drain(g.elders(l), errReplaced)
+	g.settle(l.peer)
+	if !g.enter(l) {
+		sess.Abort(wire.ShuttingDown)
+		return false
+	}
+	return true
+}
+
+// elders returns the sessions that l replaces: a peer dials again only when it
+// has lost the one before. What that one still holds was sent earlier, and is
+// to be handled before anything that comes over l (MS-1).
+func (g *Gateway) elders(l *link) []*link {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	var elders []*link
+	for other := range g.links {
+		if other.peer == l.peer && other.dialed == l.dialed {
+			elders = append(elders, other)
+		}
+	}
+	return elders
+}
+
+var errReplaced = errors.New("the peer has connected again")
+
+// lastWords bounds how long we go on reading from a session that is at its
+// end. The peer's socket is closed, so it takes as long as reading what is in
+// ours, unless the network is gone or somebody inherited the socket.
+const lastWords = 50 * time.Millisecond
+
+// drain waits for the end of links that are about to end by themselves, and
+// cuts those that do not.
+func (g *Gateway) drain(links []*link, cause error) {
+	timer := time.NewTimer(lastWords)
+	defer timer.Stop()
+	for _, l := range links {
+		select {
+		case <-l.down:
+		case <-timer.C:
+			timer.Reset(0)
+			l.sess.Abort(cause)
+			<-l.down
+		}
+	}
+}
+
+func (g *Gateway) enter(l *link) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closing {
+		return false
+	}
+	g.links[l] = struct{}{}
+	r := g.routes[l.peer]
+	switch {
+	case r == nil:
+		g.routes[l.peer] = &route{hop: l}
+	case r.search != nil && r.search.offer == nil:
+		// The dial that may be under way is left to itself: the peer may be
+		// about to use what it brings.
+		f := r.search
+		f.offer = l
+		g.wg.Go(func() { g.endSearch(l.peer, r, f, l, nil) })
+	case r.search != nil:
+	case r.hop == nil:
+		r.hop = l
+	}
+	return true
+}
+
+// run serves l to its end and tells everybody who must know.
+func (g *Gateway) run(l *link) {
+	err := l.sess.Run()
+	for e, written := range l.sess.Undelivered() {
+		code := ""
+		if written {
+			code = InDoubt
+		}
+		g.giveBack(nil, e, wire.PeerGone, code, fmt.Sprintf("session with %v ended: %v", l.peer, err))
+	}
+	g.lost(l, err)
+	close(l.down)
+}

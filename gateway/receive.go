@@ -1,0 +1,209 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// receive handles one envelope that came over l. It never blocks: the next one
+// waits behind it.
+func (g *Gateway) receive(l *link, e wire.Envelope) {
+	switch e.Kind {
+	case wire.Resolve:
+		g.resolve(l, e)
+		return
+	case wire.Resolved:
+		g.resolved(l, e)
+		return
+	case wire.Gone:
+		g.heardGone(l, e)
+		return
+	}
+	for len(e.Via) > 0 && g.isLocal(e.Via[0]) {
+		e.Via = e.Via[1:]
+	}
+	if len(e.Via) == 0 {
+		e.Via = nil
+		g.mu.RLock()
+		local := g.locals[e.To.Proc]
+		g.mu.RUnlock()
+		if local != nil {
+			local.Deliver(e)
+			return
+		}
+	}
+	g.relay(l, e)
+}
+
+// relay passes on what is addressed to somebody else, if we have a way of our
+// own: never through the uplink, and never back (MS-13).
+func (g *Gateway) relay(from *link, e wire.Envelope) {
+	if e.TTL <= 1 {
+		g.bounce(from, e, wire.Expired, "too many hops")
+		return
+	}
+	e.TTL--
+	g.mu.Lock()
+	to := nextProc(&e)
+	r := g.routes[to]
+	if r != nil && len(r.via) > 0 && len(e.Via) == 0 {
+		e.Via = r.via
+		to = e.Via[0]
+		r = g.routes[to]
+	}
+	if r != nil && to == e.To.Proc {
+		g.noteAskerLocked(to, from)
+	}
+	if r != nil && r.hop == nil && r.addr != "" && g.parkLocked(to, &e) {
+		g.mu.Unlock()
+		return
+	}
+	var l *link
+	if r != nil {
+		l = r.hop
+	}
+	g.mu.Unlock()
+	g.passOn(from, l, to, e)
+}
+
+// What may be parked while the way to one proc is being found.
+const (
+	maxParked      = 256
+	maxParkedBytes = 1 << 20
+)
+
+// parkLocked keeps e until the search for p has ended, and begins one if there
+// is none. It reports whether there is room.
+func (g *Gateway) parkLocked(p id.Proc, e *wire.Envelope) bool {
+	_, f, err := g.searchLocked(p)
+	if err != nil || f == nil || len(f.parked) >= maxParked || f.bytes+len(e.Body) > maxParkedBytes {
+		return false
+	}
+	f.parked = append(f.parked, *e)
+	f.bytes += len(e.Body)
+	return true
+}
+
+// passOn sends e, which came over from, over l, which should lead to p.
+func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
+	if l == nil || l == from || l.peer != p {
+		g.bounce(from, e, wire.NoRoute, fmt.Sprintf("%v has no way to %v", g.cfg.Self, p))
+		return
+	}
+	err := l.sess.TrySend(&e)
+	if err == nil {
+		g.stats.relayed.Add(1)
+		return
+	}
+	reason, _ := errors.AsType[wire.Reason](err)
+	if errors.Is(err, channel.ErrClosed) {
+		reason = wire.PeerGone
+	}
+	g.bounce(from, e, reason, err.Error())
+}
+
+// InDoubt is the Code of a Return whose message was perhaps handled: the
+// session ended after it was written and before it was acknowledged.
+const InDoubt = "in doubt"
+
+// bounce sends a message that cannot be delivered back to its sender. It
+// leaves over from, or by our own ways if from is nil. Answers have nobody who
+// waits for their outcome: they are dropped.
+func (g *Gateway) bounce(from *link, e wire.Envelope, reason wire.Reason, detail string) {
+	g.giveBack(from, e, reason, "", detail)
+}
+
+func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code, detail string) {
+	if e.Kind != wire.Send && e.Kind != wire.Call || e.From.Proc.IsZero() {
+		g.stats.dropped.Add(1)
+		return
+	}
+	back := wire.Envelope{
+		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: e.Call,
+		To: e.From, From: e.To, Method: e.Method, Code: code, Body: []byte(detail),
+	}
+	g.mu.RLock()
+	local := g.locals[back.To.Proc]
+	if r := g.routes[back.To.Proc]; from == nil && r != nil {
+		from = r.hop
+	}
+	g.mu.RUnlock()
+	switch {
+	case local != nil:
+		local.Deliver(back)
+	case from == nil || from.sess.TrySend(&back) != nil:
+		g.stats.dropped.Add(1)
+		return
+	}
+	g.stats.returned.Add(1)
+}
+
+// resolve answers where a proc is.
+func (g *Gateway) resolve(l *link, e wire.Envelope) {
+	p := e.To.Proc
+	answer := wire.Envelope{
+		Kind: wire.Resolved, TTL: wire.DefaultTTL, Call: e.Call,
+		From: p.Actor(""), To: e.From,
+	}
+	g.mu.Lock()
+	addr, ok := g.whereLocked(p)
+	if ok {
+		g.noteAskerLocked(p, l)
+	}
+	g.mu.Unlock()
+	if ok {
+		answer.Body = []byte(addr)
+	} else {
+		answer.Reason = wire.NoRoute
+	}
+	l.sess.TrySend(&answer)
+}
+
+// whereLocked returns the address of a proc that is here ("") or to which we
+// have a way of our own.
+func (g *Gateway) whereLocked(p id.Proc) (channel.Addr, bool) {
+	if _, ok := g.locals[p]; ok {
+		return "", true
+	}
+	r := g.routes[p]
+	switch {
+	case r == nil:
+		return "", false
+	case r.fixed:
+		return r.addr, true
+	case r.hop != nil && r.hop.peer == p:
+		return channel.Addr(r.hop.sess.Peer().Addr), true
+	}
+	return "", false
+}
+
+// resolved hands an answer to whoever asked.
+func (g *Gateway) resolved(l *link, e wire.Envelope) {
+	g.mu.Lock()
+	a := g.asks[e.Call]
+	delete(g.asks, e.Call)
+	g.mu.Unlock()
+	if a != nil && a.of == l {
+		a.answer <- e // the only one: the ask is off the table
+	}
+}
+
+// heardGone believes a peer that says that a proc has ended if the peer is the
+// one to know: our uplink, or the way to the proc.
+func (g *Gateway) heardGone(l *link, e wire.Envelope) {
+	p := e.From.Proc
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.routes[p]
+	_, local := g.locals[p]
+	if p.IsZero() || local || l.peer != g.uplink && l.peer != p && (r == nil || r.hop != l) {
+		g.stats.dropped.Add(1)
+		return
+	}
+	cause := sendError(p, wire.PeerGone, errors.New(string(e.Body)))
+	g.goLocked(func() { g.Unroute(p, cause) })
+}

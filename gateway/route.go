@@ -1,0 +1,262 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// route is what we know of one proc elsewhere. Gateway.mu guards it. It lives
+// while somebody vouches for it (fixed) or a session leads there, so routes do
+// not grow with the procs that ever were.
+type route struct {
+	fixed      bool         // made by Route, RouteVia or Uplink
+	addr       channel.Addr // where the proc listens; "" if nobody said
+	supervised bool         // somebody will tell us why the proc ended
+	via        []id.Proc
+	hop        *link // what messages take; nil if there is nothing yet
+	search     *search
+	missing    chan struct{} // not nil: the proc is lost, GoneBound runs; closed when that is over
+	ended      bool          // taken off the table for good
+}
+
+// Route says that p listens at addr. It is dialed when a message needs it.
+func (g *Gateway) Route(p id.Proc, addr channel.Addr) {
+	g.setRoute(p, func(r *route) { r.addr, r.via = addr, nil })
+}
+
+// RouteSupervised is Route for a proc whose end somebody follows and will
+// report by Unroute. When the session with p is lost, calls wait for that
+// report, GoneBound at most, so that they end with the real cause.
+func (g *Gateway) RouteSupervised(p id.Proc, addr channel.Addr) {
+	g.setRoute(p, func(r *route) { r.addr, r.via, r.supervised = addr, nil, true })
+}
+
+// RouteVia says that p is reached through the gateways of the procs via, the
+// nearest first (MS-13). Without any it does nothing.
+func (g *Gateway) RouteVia(p id.Proc, via ...id.Proc) {
+	if len(via) > 0 {
+		g.setRoute(p, func(r *route) { r.via = slices.Clone(via) })
+	}
+}
+
+// Uplink says that p, which listens at addr, knows the procs that we do not.
+func (g *Gateway) Uplink(p id.Proc, addr channel.Addr) {
+	g.Route(p, addr)
+	g.mu.Lock()
+	g.uplink = p
+	g.mu.Unlock()
+}
+
+func (g *Gateway) setRoute(p id.Proc, set func(*route)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.routes[p]
+	if r == nil {
+		r = &route{}
+		g.routes[p] = r
+	}
+	r.fixed = true
+	set(r)
+}
+
+// Unroute says that p has ended, of cause. What p said before is still
+// delivered; then its sessions are closed, and all local procs and the peers
+// that asked for p or sent to it through us learn that it is gone.
+func (g *Gateway) Unroute(p id.Proc, cause error) {
+	g.mu.Lock()
+	if r := g.routes[p]; r != nil {
+		delete(g.routes, p)
+		r.ended = true
+		r.foundLocked()
+		if r.search != nil {
+			r.search.cancel()
+		}
+	}
+	var links []*link
+	for l := range g.links {
+		if l.peer == p {
+			links = append(links, l)
+		}
+	}
+	g.mu.Unlock()
+
+	g.drain(links, cause)
+	g.mu.Lock()
+	told := g.toTellLocked(p)
+	g.mu.Unlock()
+	told.gone(p, cause)
+}
+
+// foundLocked ends the time in which the proc counts as lost. It reports
+// whether it was lost.
+func (r *route) foundLocked() bool {
+	if r.missing == nil {
+		return false
+	}
+	close(r.missing)
+	r.missing = nil
+	return true
+}
+
+// lost is called when the session of l has ended: the procs behind it are
+// gone, at once or, if somebody may know more, after GoneBound.
+func (g *Gateway) lost(l *link, err error) {
+	g.mu.Lock()
+	delete(g.links, l)
+	for p, who := range g.askers {
+		if delete(who, l); len(who) == 0 {
+			delete(g.askers, p)
+		}
+	}
+	for other := range g.links {
+		if other.peer == l.peer {
+			g.goLocked(func() { g.closeSoon(other) })
+		}
+	}
+	next := g.routes[l.peer]
+	chosen := next != nil && next.hop == l
+	var gone []id.Proc
+	for p, r := range g.routes {
+		behind := r.hop == l
+		if behind {
+			r.hop = nil
+		}
+		if chosen && len(r.via) > 0 && r.via[0] == l.peer {
+			behind = true
+		}
+		if behind && !g.awaitLocked(p, r, err) {
+			gone = append(gone, p)
+		}
+	}
+	g.mu.Unlock()
+	for _, p := range gone {
+		g.gone(p, err)
+	}
+}
+
+// closeSoon closes a session that is left over when the other one with the
+// same peer was lost: both sides begin afresh, with one.
+func (g *Gateway) closeSoon(l *link) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	l.sess.Close(ctx)
+}
+
+// awaitLocked lets the calls to p wait for whoever knows its end, if there is
+// somebody.
+func (g *Gateway) awaitLocked(p id.Proc, r *route, err error) bool {
+	if !r.supervised || r.missing != nil {
+		return false
+	}
+	found := make(chan struct{})
+	ok := g.goLocked(func() {
+		t := time.NewTimer(g.cfg.GoneBound)
+		defer t.Stop()
+		select {
+		case <-found:
+			return
+		case <-t.C:
+		case <-g.quit:
+		}
+		if g.stillMissing(p, found) {
+			g.gone(p, err)
+		}
+	})
+	if ok {
+		r.missing = found
+	}
+	return ok
+}
+
+func (g *Gateway) stillMissing(p id.Proc, found chan struct{}) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.routes[p]
+	return r != nil && r.missing == found && r.foundLocked()
+}
+
+// settle is called when p is back before anybody said that it has ended: what
+// waited for the old session will get no answer.
+func (g *Gateway) settle(p id.Proc) {
+	g.mu.Lock()
+	r := g.routes[p]
+	missing := r != nil && r.foundLocked()
+	g.mu.Unlock()
+	if missing {
+		g.gone(p, errors.New("the session was lost, the proc is back"))
+	}
+}
+
+// gone forgets p, unless somebody vouches for it, and tells that it cannot be
+// reached.
+func (g *Gateway) gone(p id.Proc, err error) {
+	g.mu.Lock()
+	if r := g.routes[p]; r != nil && !r.fixed && r.hop == nil && r.search == nil {
+		delete(g.routes, p)
+	}
+	told := g.toTellLocked(p)
+	g.mu.Unlock()
+	told.gone(p, sendError(p, wire.PeerGone, err))
+}
+
+// audience is who learns that a proc is gone.
+type audience struct {
+	locals []Local
+	peers  []*link
+}
+
+// toTellLocked returns who must learn that p is gone, and forgets who asked.
+func (g *Gateway) toTellLocked(p id.Proc) audience {
+	var a audience
+	for q, l := range g.locals {
+		if q != p {
+			a.locals = append(a.locals, l)
+		}
+	}
+	for l := range g.askers[p] {
+		a.peers = append(a.peers, l)
+	}
+	delete(g.askers, p)
+	return a
+}
+
+func (a audience) gone(p id.Proc, cause error) {
+	if cause == nil {
+		cause = sendError(p, wire.PeerGone, nil)
+	}
+	for _, l := range a.locals {
+		l.Gone(p, cause)
+	}
+	for _, l := range a.peers {
+		l.sess.TrySend(&wire.Envelope{
+			Kind: wire.Gone, TTL: wire.DefaultTTL, From: p.Actor(""), To: l.peer.Actor(""),
+			Reason: wire.PeerGone, Body: []byte(cause.Error()),
+		})
+	}
+}
+
+// noteAskerLocked remembers that l is to be told when p ends.
+func (g *Gateway) noteAskerLocked(p id.Proc, l *link) {
+	if g.askers[p] == nil {
+		g.askers[p] = make(map[*link]struct{})
+	}
+	g.askers[p][l] = struct{}{}
+}
+
+// Connect makes sure that there is a session with p itself.
+func (g *Gateway) Connect(ctx context.Context, p id.Proc) error {
+	if g.isLocal(p) {
+		return nil
+	}
+	l, err := g.reach(ctx, p)
+	if err == nil && l.peer != p {
+		err = sendError(p, wire.NoRoute, errors.New("it can only be reached through "+l.peer.String()))
+	}
+	return err
+}

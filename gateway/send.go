@@ -1,0 +1,269 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// Send takes e to its proc. It finds a way there first if it must, and waits
+// while the queue to the peer is full; ctx bounds both.
+//
+// Nil means that the message is on its way: it is delivered, or comes back as
+// a Return. Otherwise the error is a *SendError and nothing was sent. e.Body
+// must not be changed afterwards.
+func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
+	if e.TTL == 0 {
+		e.TTL = wire.DefaultTTL
+	}
+	for {
+		l, local := g.next(&e)
+		if local != nil {
+			local.Deliver(*e)
+			return nil
+		}
+		if l == nil {
+			var err error
+			if l, err = g.reach(ctx, nextProc(e)); err != nil {
+				return err
+			}
+		}
+		err := l.sess.Send(ctx, e)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, channel.ErrClosed) {
+			return g.refused(e, err)
+		}
+		// The session is at its end. What it still holds comes back before
+		// anything goes another way.
+		select {
+		case <-l.down:
+		case <-ctx.Done():
+			return sendError(e.To.Proc, 0, context.Cause(ctx))
+		}
+	}
+}
+
+// nextProc is the proc whose gateway e goes to next.
+func nextProc(e *wire.Envelope) id.Proc {
+	if len(e.Via) > 0 {
+		return e.Via[0]
+	}
+	return e.To.Proc
+}
+
+// next returns the session that *e takes or the local proc that it is for, or
+// neither. A source route is put into a copy of the envelope.
+func (g *Gateway) next(e **wire.Envelope) (*link, Local) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	to := nextProc(*e)
+	if l := g.locals[to]; l != nil && len((*e).Via) == 0 {
+		return nil, l
+	}
+	r := g.routes[to]
+	if r != nil && len(r.via) > 0 && len((*e).Via) == 0 {
+		c := **e
+		c.Via = r.via
+		*e = &c
+		r = g.routes[r.via[0]]
+	}
+	if r == nil {
+		return nil, nil
+	}
+	return r.hop, nil
+}
+
+// refused turns the error of a session into a *SendError.
+func (g *Gateway) refused(e *wire.Envelope, err error) error {
+	reason, _ := errors.AsType[wire.Reason](err)
+	return sendError(e.To.Proc, reason, err)
+}
+
+// search is the way to one proc being found. Everybody who needs it waits for
+// the same search.
+type search struct {
+	cancel context.CancelFunc
+	done   chan struct{} // closed when link and err are set
+	link   *link
+	err    error
+
+	// Gateway.mu guards the following.
+	offer  *link           // leads to the proc: our own or, if it connected to us meanwhile, its
+	ending bool            // somebody is in endSearch
+	parked []wire.Envelope // for others, relayed when the way is found
+	bytes  int             // of parked
+}
+
+// reach returns the session that messages to p take, and finds one if there is
+// none. ctx bounds the wait, DialTimeout the search.
+func (g *Gateway) reach(ctx context.Context, p id.Proc) (*link, error) {
+	g.mu.Lock()
+	l, f, err := g.searchLocked(p)
+	g.mu.Unlock()
+	if l != nil || err != nil {
+		return l, err
+	}
+	select {
+	case <-f.done:
+		return f.link, f.err
+	case <-ctx.Done():
+		return nil, sendError(p, 0, context.Cause(ctx))
+	}
+}
+
+// searchLocked returns the session to p, or the search for one.
+func (g *Gateway) searchLocked(p id.Proc) (*link, *search, error) {
+	r := g.routes[p]
+	if r != nil && r.hop != nil {
+		return r.hop, nil, nil
+	}
+	if r != nil && r.search != nil {
+		return nil, r.search, nil
+	}
+	if p.IsZero() || (r == nil || r.addr == "") && (g.uplink.IsZero() || g.uplink == p) {
+		return nil, nil, sendError(p, wire.NoRoute, nil)
+	}
+	if g.closing {
+		return nil, nil, sendError(p, wire.ShuttingDown, nil)
+	}
+	if r == nil {
+		r = &route{}
+	}
+	ctx, n := g.backgroundLocked(g.cfg.DialTimeout)
+	f := &search{cancel: g.cancels[n], done: make(chan struct{})}
+	g.wg.Go(func() {
+		defer g.endBackground(n)
+		l, err := g.lookFor(ctx, p, r)
+		g.endSearch(p, r, f, l, err)
+	})
+	r.search = f
+	g.routes[p] = r
+	return nil, f, nil
+}
+
+// endSearch ends the search f for p with l or err, unless that has happened.
+// What is parked goes first, so that it stays in front of what comes later.
+func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if f.ending {
+		return
+	}
+	f.ending = true
+	for {
+		if l == nil && f.offer != nil {
+			l, err = f.offer, nil
+		}
+		if l != nil && (r.ended || !g.aliveLocked(l)) {
+			l, err = nil, sendError(p, wire.PeerGone, nil)
+		}
+		if len(f.parked) == 0 {
+			break
+		}
+		parked := f.parked
+		f.parked, f.bytes = nil, 0
+		g.mu.Unlock()
+		for _, m := range parked {
+			g.passOn(nil, l, p, m)
+		}
+		g.mu.Lock()
+	}
+	r.hop, r.search = l, nil
+	if l == nil && !r.fixed && r.missing == nil && g.routes[p] == r {
+		delete(g.routes, p)
+		delete(g.askers, p)
+	}
+	f.link, f.err = l, err
+	close(f.done)
+}
+
+// aliveLocked reports whether l is not lost yet; if it is not, losing it will
+// find whatever leads to it.
+func (g *Gateway) aliveLocked(l *link) bool {
+	_, ok := g.links[l]
+	return ok
+}
+
+// lookFor tries the address that is known, then asks the uplink: siblings talk
+// directly, and through the uplink only if they cannot.
+func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, error) {
+	g.mu.RLock()
+	addr, up := r.addr, g.uplink
+	g.mu.RUnlock()
+	var direct error
+	if addr != "" {
+		l, err := g.dial(ctx, p, addr)
+		if err == nil {
+			return l, nil
+		}
+		direct = err
+	}
+	if up.IsZero() || up == p {
+		return nil, sendError(p, wire.NoRoute, direct)
+	}
+	via, err := g.reach(ctx, up)
+	if err != nil {
+		return nil, sendError(p, wire.NoRoute, fmt.Errorf("uplink: %w", err))
+	}
+	told, err := g.ask(ctx, via, p)
+	if err != nil {
+		return nil, err
+	}
+	if told != "" && told != addr {
+		l, err := g.dial(ctx, p, told)
+		if err == nil {
+			g.mu.Lock()
+			r.supervised = true // the uplink tells us when p ends
+			g.mu.Unlock()
+			return l, nil
+		}
+		g.cfg.Log.Info("through the uplink, for lack of a direct way", "proc", p, "err", err)
+	}
+	return via, nil
+}
+
+// ask is a Resolve that waits for its answer.
+type ask struct {
+	of     *link
+	answer chan wire.Envelope // capacity 1
+}
+
+// ask asks the peer of l where p is. The answer is an address, or "" if p is
+// reached through that peer.
+func (g *Gateway) ask(ctx context.Context, l *link, p id.Proc) (channel.Addr, error) {
+	a := &ask{of: l, answer: make(chan wire.Envelope, 1)}
+	g.mu.Lock()
+	g.serial++
+	n := g.serial
+	g.asks[n] = a
+	g.mu.Unlock()
+	defer func() {
+		g.mu.Lock()
+		delete(g.asks, n)
+		g.mu.Unlock()
+	}()
+	err := l.sess.Send(ctx, &wire.Envelope{
+		Kind: wire.Resolve, TTL: wire.DefaultTTL, Call: n,
+		From: g.cfg.Self.Actor(""), To: p.Actor(""),
+	})
+	if err != nil {
+		return "", sendError(p, wire.NoRoute, err)
+	}
+	select {
+	case e := <-a.answer:
+		if e.Reason != 0 {
+			return "", sendError(p, e.Reason, fmt.Errorf("says %v", l.peer))
+		}
+		return channel.Addr(e.Body), nil
+	case <-l.down:
+		return "", sendError(p, wire.NoRoute, fmt.Errorf("lost %v, who was asked", l.peer))
+	case <-ctx.Done():
+		return "", sendError(p, wire.NoRoute, fmt.Errorf("%v was asked and did not answer: %w", l.peer, context.Cause(ctx)))
+	}
+}

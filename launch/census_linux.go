@@ -1,0 +1,82 @@
+package launch
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+)
+
+// Census returns the living processes, other than the caller, whose initial
+// environment contains marker, in ascending order. It sees each process that
+// has started with the marker, however far it has wandered: a new session, a
+// new parent, a new name change nothing. It does not see
+//
+//   - zombies, which have no environment any more; Children counts ours,
+//   - processes whose environment we may not read (another user's),
+//   - processes that have overwritten the memory of their environment.
+//
+// It reads one small file per process of the system.
+func Census(marker string) ([]int, error) {
+	return selectProcesses(func(pid int) bool {
+		return bytes.Contains(environ(pid), []byte(marker))
+	})
+}
+
+// Children returns the children of this process in ascending order, in any
+// state: a child that was not reaped is among them.
+func Children() ([]int, error) {
+	parent := []byte(strconv.Itoa(os.Getpid()))
+	return selectProcesses(func(pid int) bool {
+		b, err := os.ReadFile(procFile(pid, "stat"))
+		if err != nil {
+			return false
+		}
+		fields := bytes.Fields(b[bytes.LastIndexByte(b, ')')+1:]) // state, parent, …
+		return len(fields) > 1 && bytes.Equal(fields[1], parent)
+	})
+}
+
+// environ returns the initial environment of a process. If the first thread of
+// the process has ended, another one still knows it.
+func environ(pid int) []byte {
+	b, err := os.ReadFile(procFile(pid, "environ"))
+	if err != nil || len(b) > 0 {
+		return b
+	}
+	tasks, err := os.ReadDir(procFile(pid, "task"))
+	if err != nil {
+		return nil
+	}
+	for _, task := range tasks {
+		if b, err := os.ReadFile(procFile(pid, "task/"+task.Name()+"/environ")); err == nil && len(b) > 0 {
+			return b
+		}
+	}
+	return nil
+}
+
+func procFile(pid int, name string) string { return "/proc/" + strconv.Itoa(pid) + "/" + name }
+
+// selectProcesses returns the processes for which is holds, but never our own.
+func selectProcesses(is func(pid int) bool) ([]int, error) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("census: %w", err)
+	}
+	names, err := dir.Readdirnames(-1)
+	if err = errors.Join(err, dir.Close()); err != nil {
+		return nil, fmt.Errorf("census: %w", err)
+	}
+	self := os.Getpid()
+	var pids []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil && pid != self && is(pid) {
+			pids = append(pids, pid)
+		}
+	}
+	slices.Sort(pids)
+	return pids, nil
+}

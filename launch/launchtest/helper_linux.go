@@ -1,0 +1,135 @@
+package launchtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hyperactor/hyperactor/launch"
+)
+
+func socketpair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, err
+	}
+	return os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs"), nil
+}
+
+// nested starts a child of its own, which shares its lifeline, and holds.
+func nested(l launch.Launcher) int {
+	s := spec("hold")
+	s.Control = os.NewFile(3, "lifeline")
+	ready := make(chan struct{}, 1)
+	s.Output = func(launch.Stream, []byte) { ready <- struct{}{} }
+	if _, err := l.Launch(context.Background(), s); err != nil {
+		return exitCode(err)
+	}
+	<-ready
+	fmt.Println("ready")
+	hold()
+	return 0
+}
+
+// starved launches with fewer descriptors than a launch needs, at every point
+// where they can run out, and checks that each failure says so and leaks none.
+func starved(l launch.Launcher) error {
+	ctx := context.Background()
+	p, err := l.Launch(ctx, spec("exit", "0")) // what is opened once is open now
+	if err != nil {
+		return err
+	}
+	p.Wait()
+	base := len(openDescriptors())
+	failures := 0
+	for spare := 0; ; spare++ {
+		restore, err := limitDescriptors(spare)
+		if err != nil {
+			return err
+		}
+		p, err := l.Launch(ctx, spec("exit", "7"))
+		if err == nil {
+			code := p.Wait().Code
+			restore()
+			if code != 7 || failures == 0 {
+				return fmt.Errorf("with %d descriptors: exit code %d after %d failures", spare, code, failures)
+			}
+			return l.Close()
+		}
+		restore()
+		failures++
+		if !errors.Is(err, launch.ErrLimit) || !errors.Is(err, syscall.EMFILE) {
+			return fmt.Errorf("with %d descriptors: %w", spare, err)
+		}
+		if got := len(openDescriptors()); got != base {
+			return fmt.Errorf("with %d descriptors: %d are open afterwards, %d before", spare, got, base)
+		}
+	}
+}
+
+// limitDescriptors leaves room for n more descriptors.
+func limitDescriptors(n int) (restore func(), err error) {
+	var old unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
+		return nil, err
+	}
+	limit, free := 0, n
+	for {
+		if _, err := unix.FcntlInt(uintptr(limit), unix.F_GETFD, 0); err != nil {
+			if free == 0 {
+				break
+			}
+			free--
+		}
+		limit++
+	}
+	low := unix.Rlimit{Cur: uint64(limit), Max: old.Max}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &old) }, nil
+}
+
+// openDescriptors returns the descriptors of this process.
+func openDescriptors() (fds []int) {
+	for fd := range 4096 {
+		if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil {
+			fds = append(fds, fd)
+		}
+	}
+	return fds
+}
+
+// headless ends its first thread, says so and lives on until its lifeline ends.
+func headless(code int) int {
+	gone := make(chan struct{})
+	go func() {
+		<-gone
+		fmt.Println("ready")
+		buf := make([]byte, 1)
+		_, _ = syscall.Read(3, buf) // a plain read: the netpoller may have lost its thread
+		os.Exit(code)
+	}()
+	endFirstThread(gone)
+	return 0
+}
+
+// endFirstThread takes threads until it has the first one, and ends that. The
+// others stay locked, so that the scheduler has to hand out the first.
+func endFirstThread(gone chan struct{}) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		go endFirstThread(gone)
+		select {}
+	}
+	close(gone)
+	_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
+}

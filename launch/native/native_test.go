@@ -1,0 +1,19 @@
+package native
+
+import (
+	"testing"
+
+	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/launchtest"
+)
+
+func newLauncher() launch.Launcher { return New(Config{}) }
+
+// newOldLauncher behaves as on a kernel that cannot signal the group of a pidfd.
+func newOldLauncher() launch.Launcher { return New(Config{withoutGroupSignal: true}) }
+
+func TestMain(m *testing.M) { launchtest.Main(m, newLauncher) }
+
+func TestRealContract(t *testing.T) { launchtest.Run(t, newLauncher) }
+
+func TestRealContractOnOldKernel(t *testing.T) { launchtest.Run(t, newOldLauncher) }

@@ -1,0 +1,72 @@
+package native
+
+import (
+	"os"
+	"strconv"
+	"strings"
+)
+
+// suspended reports whether the process is stopped, traced or frozen.
+func (l *leader) suspended() bool {
+	st, ok := readStat(l.pid)
+	return ok && (st.state == 'T' || st.state == 't' || frozen(l.pid))
+}
+
+// frozen reports whether the process is in a frozen cgroup, of either version.
+func frozen(pid int) bool {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(b)) {
+		parts := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(parts) != 3 || parts[2] == "/" { // the root cannot be frozen
+			continue
+		}
+		switch parts[1] {
+		case "":
+			if fileHas("/sys/fs/cgroup"+parts[2]+"/cgroup.events", "frozen 1") ||
+				fileHas("/sys/fs/cgroup/unified"+parts[2]+"/cgroup.events", "frozen 1") {
+				return true
+			}
+		case "freezer":
+			state := "/sys/fs/cgroup/freezer" + parts[2] + "/freezer.state"
+			if fileHas(state, "FROZEN") || fileHas(state, "FREEZING") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func fileHas(path, text string) bool {
+	b, err := os.ReadFile(path)
+	return err == nil && strings.Contains(string(b), text)
+}
+
+// stat is what we need of /proc/PID/stat.
+type stat struct {
+	state         byte
+	pgrp, session int
+}
+
+func readStat(pid int) (stat, bool) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return stat{}, false
+	}
+	return parseStat(string(b))
+}
+
+// parseStat parses a line of /proc/PID/stat. The name of the program is in
+// parentheses and may hold anything, parentheses and spaces too.
+func parseStat(line string) (stat, bool) {
+	i := strings.LastIndexByte(line, ')')
+	fields := strings.Fields(line[i+1:])
+	if i < 0 || len(fields) < 4 || len(fields[0]) != 1 {
+		return stat{}, false
+	}
+	pgrp, err1 := strconv.Atoi(fields[2])
+	session, err2 := strconv.Atoi(fields[3])
+	return stat{state: fields[0][0], pgrp: pgrp, session: session}, err1 == nil && err2 == nil
+}

@@ -1,0 +1,119 @@
+package native
+
+import (
+	"errors"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sweepBound is how long a sweep waits for the death of what it has killed.
+// Longer takes only what the kernel cannot kill.
+const sweepBound = time.Second
+
+// sweep kills what is left of the group after its leader was reaped (PS-3) and
+// waits for its death. It returns how many processes it killed and how many of
+// them are still there. If nothing is left, which is the rule, it costs one
+// system call.
+func (l *leader) sweep() (swept, survivors int) {
+	if !l.groupLeft() {
+		return 0, 0
+	}
+	deadline := time.Now().Add(sweepBound)
+	found := map[int]*os.File{}
+	for l.findMembers(found) > 0 && time.Now().Before(deadline) {
+		l.killMembers(found)
+	}
+	for _, f := range found {
+		if !awaitDeath(f, deadline) {
+			survivors++
+		}
+		f.Close()
+	}
+	return len(found), survivors
+}
+
+// groupLeft reports whether the group has members, zombies included. Signal 0
+// goes to nobody, so the number of the group may serve where the pidfd does not.
+func (l *leader) groupLeft() bool {
+	return !errors.Is(l.signalGroup(0), syscall.ESRCH)
+}
+
+// findMembers opens the living members of the group that are not in found yet
+// and returns how many there were.
+func (l *leader) findMembers(found map[int]*os.File) (fresh int) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return 0
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		pid, err := strconv.Atoi(name)
+		if err != nil || found[pid] != nil || !l.isMember(pid) {
+			continue
+		}
+		fd, err := unix.PidfdOpen(pid, 0)
+		if err != nil {
+			continue // gone
+		}
+		switch member := l.isMember(pid); { // again: the number may have changed hands
+		case member && !dead(fd):
+			found[pid] = pidfdFile(fd)
+			fresh++
+		case member: // waits for its parent, which is us if we are a subreaper
+			reapAdopted(fd)
+			unix.Close(fd)
+		default:
+			unix.Close(fd)
+		}
+	}
+	return fresh
+}
+
+// isMember reports whether pid is in the group and in the session that the
+// leader made; only both together are ours. As long as the group has a member,
+// the kernel gives its number to nobody else.
+func (l *leader) isMember(pid int) bool {
+	st, ok := readStat(pid)
+	return ok && st.pgrp == l.pid && st.session == l.pid && pid != l.pid
+}
+
+// killMembers kills the group at once where that can be done without its
+// number, so that nothing is forked meanwhile; else each member by its pidfd.
+func (l *leader) killMembers(found map[int]*os.File) {
+	if l.groupSignal {
+		_ = l.signalGroup(unix.SIGKILL)
+		return
+	}
+	for _, f := range found {
+		_ = unix.PidfdSendSignal(int(f.Fd()), unix.SIGKILL, nil, 0)
+	}
+}
+
+// awaitDeath waits for the end of any process.
+func awaitDeath(f *os.File, deadline time.Time) bool {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return false
+	}
+	_ = f.SetReadDeadline(deadline)
+	err = rc.Read(func(fd uintptr) bool { return dead(int(fd)) })
+	_ = rc.Control(func(fd uintptr) { reapAdopted(int(fd)) })
+	return err == nil
+}
+
+func dead(pidfd int) bool {
+	fds := []unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
+// reapAdopted reaps a dead member of the group if it was handed to us because
+// we are a subreaper or PID 1 (PS-12). If it is not ours, nothing happens.
+func reapAdopted(pidfd int) {
+	_, _ = waitid(pidfd, unix.WEXITED|unix.WNOHANG, nil)
+}
