@@ -23,9 +23,9 @@ var (
 // against the same bytes over the same kind of socket without a session. Run
 // it with -cpu 1 to see the cost of the software.
 func BenchmarkRealRoundTrip64B(b *testing.B) {
-	near, far := unixPair(b)
+	near, far := realPair(b, "unix")
 	bare := bareRoundTrip(b, near, far)
-	near, far = unixPair(b)
+	near, far = realPair(b, "unix")
 	answered := make(chan struct{}, 1)
 	body := make([]byte, 64)
 	client, _ := sessions(b, near, far,
@@ -67,7 +67,7 @@ func bareRoundTrip(b *testing.B, near, far net.Conn) float64 {
 func BenchmarkRealSend(b *testing.B) {
 	for _, size := range []int{64, 64 << 10, 1 << 20} {
 		b.Run(byteSize(size), func(b *testing.B) {
-			near, far := unixPair(b)
+			near, far := realPair(b, "unix")
 			var last sync.WaitGroup
 			last.Add(1)
 			client, _ := sessions(b, near, far, func(*channel.Session, wire.Envelope) {}, func(s *channel.Session, e wire.Envelope) {
@@ -94,17 +94,20 @@ func byteSize(n int) string {
 	return map[int]string{64: "64B", 64 << 10: "64KiB", 1 << 20: "1MiB"}[n]
 }
 
-// unixPair returns the two ends of a connection.
-func unixPair(t testing.TB) (near, far net.Conn) {
+// realPair returns the two ends of a connection, unix or tcp.
+func realPair(t testing.TB, network string) (near, far net.Conn) {
 	t.Helper()
-	tr := channel.System(channel.SystemConfig{})["unix"]
-	path := filepath.Join(shortDir(t), "s")
-	l, err := tr.Listen(t.Context(), path)
+	tr := channel.System(channel.SystemConfig{})[network]
+	address := "127.0.0.1:0"
+	if network == "unix" {
+		address = filepath.Join(shortDir(t), "s")
+	}
+	l, err := tr.Listen(t.Context(), address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if near, err = tr.Dial(t.Context(), path); err == nil {
+	if near, err = tr.Dial(t.Context(), l.Addr().String()); err == nil {
 		far, err = l.Accept()
 	}
 	if err != nil {

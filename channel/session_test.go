@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -500,7 +502,13 @@ func echo(t *testing.T, l net.Listener) {
 // socket does not take at once is written later, in order, and the callers
 // wait no longer than their ctx.
 func TestRealSlowReader(t *testing.T) {
-	near, far := unixPair(t)
+	for _, network := range []string{"unix", "tcp"} {
+		t.Run(network, func(t *testing.T) { slowReader(t, network) })
+	}
+}
+
+func slowReader(t *testing.T, network string) {
+	near, far := realPair(t, network)
 	release := make(chan struct{})
 	var in inbox
 	done := make(chan struct{})
@@ -531,4 +539,43 @@ func TestRealSlowReader(t *testing.T) {
 	if got := in.calls(); !slices.Equal(got, upTo(sent+1)) {
 		t.Errorf("got %v", got)
 	}
+}
+
+// mute is a connection that takes nothing more once it is shut.
+type mute struct {
+	net.Conn
+	shut atomic.Bool
+}
+
+func (m *mute) Write(b []byte) (int, error) {
+	if m.shut.Load() {
+		return 0, syscall.EPIPE
+	}
+	return m.Conn.Write(b)
+}
+
+func TestLastWordsOfAPeerThatTakesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, func(n *memnet.Network) { n.SetDelay(100 * time.Millisecond) })
+		var in inbox
+		m := &mute{Conn: near}
+		a, b := sessions(t, m, far, in.handle, (&inbox{}).handle)
+		b.Send(t.Context(), message(wire.Send, 1, "last words"))
+		m.shut.Store(true)
+		start := time.Now()
+		a.Send(t.Context(), message(wire.Send, 2, "x"))
+		synctest.Wait()
+		if err := a.Send(t.Context(), message(wire.Send, 3, "x")); !errors.Is(err, channel.ErrClosed) {
+			t.Errorf("send: %v", err)
+		}
+		<-a.Done()
+		if !slices.Equal(in.calls(), upTo(1)) || time.Since(start) != time.Second || !errors.Is(a.Err(), syscall.EPIPE) {
+			t.Errorf("got %v, %v after %v", in.calls(), a.Err(), time.Since(start))
+		}
+		for e, written := range a.Undelivered() {
+			if e.Call != 2 || !written {
+				t.Errorf("undelivered: %d, %v", e.Call, written)
+			}
+		}
+	})
 }

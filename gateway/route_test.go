@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,65 @@ func TestMissIsNotSentToTheUplink(t *testing.T) {
 		if got := a.messages(); len(got) != 1 || got[0].Reason != wire.NoRoute {
 			t.Errorf("a got %+v, want one Return with NoRoute", got)
 		}
+	})
+}
+
+func TestUplinkIsNoWayOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		top, a, p := w.node("top"), w.node("a"), w.node("p")
+		mid := w.node("mid", func(c *gateway.Config) {
+			c.Transports = channel.Transports{"mem": denying{w.net, "p"}}
+		})
+		defer closeAll(top, mid, a, p)
+		top.Route(p.id, p.Addr())
+		mid.Uplink(top.id, top.Addr())
+		mid.send(p, "through top")
+		p.wants("through top")
+		a.Route(mid.id, mid.Addr())
+		a.RouteVia(p.id, mid.id)
+		a.send(p, "stray")
+		p.wants()
+		if got := a.messages(); len(got) != 1 || got[0].Reason != wire.NoRoute {
+			t.Errorf("a got %+v, want one Return with NoRoute", got)
+		}
+	})
+}
+
+// TestOldSessionIsReadToItsEnd has a peer that connects again while what it
+// said before is still on its way: order holds (MS-1).
+func TestOldSessionIsReadToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		b := w.node("b")
+		defer closeAll(b)
+		p := id.Proc{Host: "h", Name: "peer", UID: 1}
+		var wg sync.WaitGroup
+		dial := func() *channel.Session {
+			s, err := channel.Dial(t.Context(), w.net, "b", channel.Config{
+				Hello: wire.Hello{Peer: p, Token: []byte("secret")}, Handle: func(*channel.Session, wire.Envelope) {},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			wg.Go(func() { s.Run() })
+			return s
+		}
+		send := func(s *channel.Session, body string) {
+			s.Send(t.Context(), &wire.Envelope{Kind: wire.Send, TTL: 8, From: p.Actor("x"), To: b.id.Actor("y"), Method: "m", Body: []byte(body)})
+			synctest.Wait()
+		}
+		w.net.SetDelay(20 * time.Millisecond)
+		s := dial()
+		send(s, "first")
+		s.Abort(errors.New("test"))
+		w.net.SetDelay(0)
+		s = dial()
+		send(s, "second")
+		advance(time.Second)
+		b.wants("first", "second")
+		s.Abort(errors.New("test"))
+		wg.Wait()
 	})
 }
 

@@ -1,0 +1,199 @@
+package hyperactor_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hyperactor/hyperactor"
+	"github.com/hyperactor/hyperactor/examples/counter/counter"
+	"github.com/hyperactor/hyperactor/host"
+)
+
+// The benchmarks in this file alternate between ours and the bare thing, and
+// report the medians of both and their ratio.
+
+// versus measures ours against bare, n times each in turn.
+type versus struct{ ours, bare []time.Duration }
+
+func (v *versus) add(ours, bare func() time.Duration) {
+	v.ours = append(v.ours, ours())
+	v.bare = append(v.bare, bare())
+}
+
+func (v *versus) report(b *testing.B) {
+	ours, bare := median(v.ours), median(v.bare)
+	b.ReportMetric(float64(ours.Nanoseconds())/1e3, "us/ours")
+	b.ReportMetric(float64(bare.Nanoseconds())/1e3, "us/bare")
+	b.ReportMetric(float64(ours)/float64(bare), "ratio")
+	b.ReportMetric(0, "ns/op") // of both together: says nothing
+}
+
+func median(d []time.Duration) time.Duration {
+	s := slices.Sorted(slices.Values(d))
+	return s[len(s)/2]
+}
+
+func timed(f func()) time.Duration {
+	start := time.Now()
+	f()
+	return time.Since(start)
+}
+
+func startRuntime(b *testing.B) (*hyperactor.Runtime, context.Context) {
+	b.Helper()
+	rt, err := hyperactor.Start(b.Context(), testConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := rt.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return rt, rt.Context(context.Background())
+}
+
+func mustSpawn(b *testing.B, ctx context.Context, rt *hyperactor.Runtime, name string) host.ProcHandle {
+	b.Helper()
+	h, err := rt.Host().Spawn(ctx, host.ProcSpec{Name: name})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return h
+}
+
+// BenchmarkRealCall compares a Call to an actor in a child process with 64
+// bytes to and fro over a unix socket, both processes on one CPU.
+func BenchmarkRealCall(b *testing.B) {
+	pin(b)
+	rt, ctx := startRuntime(b)
+	h := mustSpawn(b, ctx, rt, "worker")
+	ref, err := counter.Type.Spawn(ctx, h.ID(), "c", counter.Params{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	conn := bareEcho(b)
+	var v versus
+	var buf [64]byte
+	const batch = 500
+	for b.Loop() {
+		v.add(func() time.Duration {
+			return timed(func() {
+				for range batch {
+					if _, err := counter.Add.Call(ctx, ref, 1); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}) / batch
+		}, func() time.Duration {
+			return timed(func() {
+				for range batch {
+					if _, err := conn.Write(buf[:]); err != nil {
+						b.Fatal(err)
+					}
+					if _, err := conn.Read(buf[:]); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}) / batch
+		})
+	}
+	v.report(b)
+}
+
+// BenchmarkRealSpawn compares the spawn of children, from the call to Ready of
+// all, with fork, exec and one byte over a pipe of the same binary.
+func BenchmarkRealSpawn(b *testing.B) {
+	for _, n := range []int{1, 32} {
+		b.Run(fmt.Sprint("children=", n), func(b *testing.B) {
+			rt, ctx := startRuntime(b)
+			var v versus
+			for b.Loop() {
+				v.add(func() time.Duration { return spawnMany(b, ctx, rt, n) }, func() time.Duration { return bareMany(b, n) })
+			}
+			v.report(b)
+		})
+	}
+}
+
+func spawnMany(b *testing.B, ctx context.Context, rt *hyperactor.Runtime, n int) time.Duration {
+	procs := make([]host.ProcHandle, n)
+	d := timed(func() {
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() { procs[i] = mustSpawn(b, ctx, rt, fmt.Sprint("w", i)) })
+		}
+		wg.Wait()
+	})
+	for _, h := range procs {
+		if _, err := h.Kill(ctx, "measured"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return d
+}
+
+func bareMany(b *testing.B, n int) time.Duration {
+	procs := make([]*bareChild, n)
+	d := timed(func() {
+		var wg sync.WaitGroup
+		for i := range n {
+			wg.Go(func() { procs[i] = startBare(b, "byte") })
+		}
+		wg.Wait()
+	})
+	for _, c := range procs {
+		c.kill()
+	}
+	return d
+}
+
+// BenchmarkRealKill compares Kill, which returns what Wait does, with SIGKILL
+// and wait of the same binary.
+func BenchmarkRealKill(b *testing.B) {
+	rt, ctx := startRuntime(b)
+	var v versus
+	for b.Loop() {
+		h := mustSpawn(b, ctx, rt, "worker")
+		c := startBare(b, "byte")
+		v.add(func() time.Duration {
+			return timed(func() {
+				if _, err := h.Kill(ctx, "measured"); err != nil {
+					b.Fatal(err)
+				}
+			})
+		}, func() time.Duration { return timed(c.kill) })
+	}
+	v.report(b)
+}
+
+// BenchmarkRealChildMemory compares the memory of idle children with that of
+// the same binary without anything of ours, when there are several of each.
+func BenchmarkRealChildMemory(b *testing.B) {
+	rt, ctx := startRuntime(b)
+	for b.Loop() {
+		const n = 8
+		var ours, bare int
+		var procs []host.ProcHandle
+		var bares []*bareChild
+		for i := range n {
+			procs = append(procs, mustSpawn(b, ctx, rt, fmt.Sprint("w", i)))
+			bares = append(bares, startBare(b, "byte"))
+		}
+		for i := range n {
+			ours += pss(b, procs[i].Status().PID)
+			bare += pss(b, bares[i].cmd.Process.Pid)
+		}
+		b.ReportMetric(float64(ours)/n, "KiB/ours")
+		b.ReportMetric(float64(bare)/n, "KiB/bare")
+		b.ReportMetric(float64(ours)/float64(bare), "ratio")
+		for i := range n {
+			procs[i].Kill(ctx, "measured")
+			bares[i].kill()
+		}
+	}
+}
