@@ -18,6 +18,7 @@ type Agent interface {
 	StopActor(ctx context.Context, r StopRequest, reply Reply[None]) error
 	DrainProc(ctx context.Context, r DrainRequest, reply Reply[Drained]) error
 	ProcStatus(ctx context.Context, _ None) (ProcStatus, error)
+	Ping(ctx context.Context, _ None) (None, error)
 }
 
 // What an Agent understands.
@@ -26,8 +27,9 @@ var (
 	StopActor  = OnDefer("proc.stop", Agent.StopActor)
 	DrainProc  = OnDefer("proc.drain", Agent.DrainProc)
 	StatusOf   = On("proc.status", Agent.ProcStatus)
+	Ping       = On("proc.ping", Agent.Ping) // shows that the agent works
 
-	agentType = Define("agent", newAgent, SpawnActor, StopActor, DrainProc, StatusOf)
+	agentType = Define("agent", newAgent, SpawnActor, StopActor, DrainProc, StatusOf, Ping)
 )
 
 const agentName = "agent"
@@ -167,6 +169,8 @@ func (a *agent) DrainProc(ctx context.Context, r DrainRequest, reply Reply[Drain
 }
 
 func (a *agent) ProcStatus(context.Context, None) (ProcStatus, error) { return a.proc.Status(), nil }
+
+func (a *agent) Ping(context.Context, None) (None, error) { return None{}, nil }
 
 // ChildEnded is where a failure that nobody handled arrives (AC-9).
 func (a *agent) ChildEnded(_ context.Context, e End) Verdict {

@@ -15,8 +15,8 @@ import (
 var errFinished = errors.New("closed")
 
 // Run serves the session until it ends: it reads, hands every message to
-// Config.Handle, and writes what Send queues. It returns why the session ended, which
-// is never nil. Run is called once.
+// Config.Handle, and writes what Send queues. It returns why the session
+// ended, which is never nil. Run is called once.
 func (s *Session) Run() error {
 	written := make(chan struct{})
 	go func() {
@@ -145,10 +145,12 @@ func (s *Session) data(b []byte, shared bool) error {
 // that we send, or after ackEvery frames, or after AckDelay.
 func (s *Session) ackLater(seq uint64) {
 	unacked := seq - s.ackSent.Load()
-	if unacked >= ackEvery {
+	switch {
+	case unacked == 0:
+	case unacked%ackEvery == 0:
 		s.queueAck(ackEvery)
 		s.wakeWriter()
-	} else if unacked > 0 && !s.armed.Load() {
+	case !s.armed.Load():
 		s.armed.Store(true)
 		s.timer.Reset(s.cfg.AckDelay)
 	}

@@ -230,12 +230,18 @@ func (s *Session) writeFailed(err error) {
 const lastWords = time.Second
 
 // queueAck queues an acknowledgement if at least due frames came after the
-// last one.
+// last one. While the peer does not read, it is put off: a peer that only
+// talks does not make the queue grow.
 func (s *Session) queueAck(due uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	ack := s.received.Load()
 	if s.state == dead || s.finish || ack-s.ackSent.Load() < due {
+		return
+	}
+	if s.out.waiting > s.cfg.QueueBytes {
+		s.armed.Store(true)
+		s.timer.Reset(s.cfg.AckDelay)
 		return
 	}
 	s.ackLocked(ack)

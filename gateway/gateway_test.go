@@ -324,7 +324,16 @@ func TestDeathWithCause(t *testing.T) {
 			t.Fatalf("gone before anybody knew the cause: %v %v", a.ends(), host.ends())
 		}
 		cause := errors.New("exit 3")
+		var late sync.WaitGroup
+		late.Go(func() {
+			err := host.Send(t.Context(), host.envelope(wire.Call, b, "late"))
+			if !errors.Is(err, wire.PeerGone) || !errors.Is(err, cause) {
+				t.Errorf("a call between death and its report: %v", err)
+			}
+		})
+		synctest.Wait()
 		host.Unroute(b.id, cause)
+		late.Wait()
 		synctest.Wait()
 		if g := host.ends(); len(g) != 1 || g[0] != (goneProc{b.id, cause}) {
 			t.Errorf("host heard %v", g)

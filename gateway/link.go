@@ -17,6 +17,7 @@ type link struct {
 	sess   *channel.Session
 	peer   id.Proc
 	dialed bool          // by us
+	lost   bool          // Gateway.mu guards it; nothing new is to lead here
 	down   chan struct{} // closed when the session has ended and everybody who must know has been told
 }
 
@@ -201,6 +202,7 @@ func (g *Gateway) drain(links []*link, cause error) {
 	}
 }
 
+// enter puts l on the table. It reports false if the gateway is closing.
 func (g *Gateway) enter(l *link) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -236,5 +238,8 @@ func (g *Gateway) run(l *link) {
 		g.giveBack(nil, e, wire.PeerGone, code, fmt.Sprintf("session with %v ended: %v", l.peer, err))
 	}
 	g.lost(l, err)
+	g.mu.Lock()
+	delete(g.links, l)
+	g.mu.Unlock()
 	close(l.down)
 }

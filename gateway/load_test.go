@@ -332,6 +332,11 @@ func TestRealFamily(t *testing.T) {
 				}
 			}
 			wg.Wait()
+			for _, n := range nodes {
+				for len(n.messages()) < len(nodes)*rounds {
+					<-n.changed
+				}
+			}
 			for _, n := range nodes[1:] {
 				if err := n.Close(t.Context()); err != nil {
 					t.Error(err)

@@ -117,6 +117,7 @@ func (g *Gateway) bounce(from *link, e wire.Envelope, reason wire.Reason, detail
 	g.giveBack(from, e, reason, "", detail)
 }
 
+// giveBack is bounce with a Code.
 func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code, detail string) {
 	if e.Kind != wire.Send && e.Kind != wire.Call || e.From.Proc.IsZero() {
 		g.stats.dropped.Add(1)

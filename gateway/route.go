@@ -23,6 +23,7 @@ type route struct {
 	search     *search
 	missing    chan struct{} // not nil: the proc is lost, GoneBound runs; closed when that is over
 	ended      bool          // taken off the table for good
+	cause      error         // why it ended; may be nil
 }
 
 // Route says that p listens at addr. It is dialed when a message needs it.
@@ -72,7 +73,7 @@ func (g *Gateway) Unroute(p id.Proc, cause error) {
 	g.mu.Lock()
 	if r := g.routes[p]; r != nil {
 		delete(g.routes, p)
-		r.ended = true
+		r.ended, r.cause = true, cause
 		r.foundLocked()
 		if r.search != nil {
 			r.search.cancel()
@@ -108,14 +109,14 @@ func (r *route) foundLocked() bool {
 // gone, at once or, if somebody may know more, after GoneBound.
 func (g *Gateway) lost(l *link, err error) {
 	g.mu.Lock()
-	delete(g.links, l)
+	l.lost = true
 	for p, who := range g.askers {
 		if delete(who, l); len(who) == 0 {
 			delete(g.askers, p)
 		}
 	}
 	for other := range g.links {
-		if other.peer == l.peer {
+		if other.peer == l.peer && !other.lost {
 			g.goLocked(func() { g.closeSoon(other) })
 		}
 	}

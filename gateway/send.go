@@ -117,7 +117,8 @@ func (g *Gateway) reach(ctx context.Context, p id.Proc) (*link, error) {
 	}
 }
 
-// searchLocked returns the session to p, or the search for one.
+// searchLocked returns the session to p, or the search for one, which it
+// begins if need be.
 func (g *Gateway) searchLocked(p id.Proc) (*link, *search, error) {
 	r := g.routes[p]
 	if r != nil && r.hop != nil {
@@ -140,6 +141,9 @@ func (g *Gateway) searchLocked(p id.Proc) (*link, *search, error) {
 	g.wg.Go(func() {
 		defer g.endBackground(n)
 		l, err := g.lookFor(ctx, p, r)
+		if err != nil {
+			err = g.whyMissing(ctx, p, r, err)
+		}
 		g.endSearch(p, r, f, l, err)
 	})
 	r.search = f
@@ -160,7 +164,7 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 		if l == nil && f.offer != nil {
 			l, err = f.offer, nil
 		}
-		if l != nil && (r.ended || !g.aliveLocked(l)) {
+		if l != nil && (r.ended || l.lost) {
 			l, err = nil, sendError(p, wire.PeerGone, nil)
 		}
 		if len(f.parked) == 0 {
@@ -181,13 +185,6 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 	}
 	f.link, f.err = l, err
 	close(f.done)
-}
-
-// aliveLocked reports whether l is not lost yet; if it is not, losing it will
-// find whatever leads to it.
-func (g *Gateway) aliveLocked(l *link) bool {
-	_, ok := g.links[l]
-	return ok
 }
 
 // lookFor tries the address that is known, then asks the uplink: siblings talk
@@ -226,6 +223,26 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 		g.cfg.Log.Info("through the uplink, for lack of a direct way", "proc", p, "err", err)
 	}
 	return via, nil
+}
+
+// whyMissing waits, while p counts as lost, for whoever knows why: a proc that
+// has just died is reported with its end, not as a dial that failed.
+func (g *Gateway) whyMissing(ctx context.Context, p id.Proc, r *route, err error) error {
+	g.mu.RLock()
+	missing := r.missing
+	g.mu.RUnlock()
+	if missing != nil {
+		select {
+		case <-missing:
+		case <-ctx.Done():
+		}
+	}
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if r.cause != nil {
+		return sendError(p, wire.PeerGone, r.cause)
+	}
+	return err
 }
 
 // ask is a Resolve that waits for its answer.

@@ -111,20 +111,15 @@ type body struct {
 func (b *body) Connect(ctx context.Context, progress func(launch.Phase)) (host.Endpoint, error) {
 	progress(launch.PhaseInit)
 	agent := b.proc.Agent()
-	if _, err := actor.StatusOf.Call(b.manager.cfg.Service.Context(ctx), agent, actor.None{}); err != nil {
+	if _, err := actor.Ping.Call(b.manager.cfg.Service.Context(ctx), agent, actor.None{}); err != nil {
 		return host.Endpoint{}, fmt.Errorf("ask the agent: %w", err)
 	}
 	return host.Endpoint{Addr: b.manager.cfg.Gateway.Addr(), Agent: agent}, nil
 }
 
-// Drain has the actors handle what waits for them, and end.
-func (b *body) Drain(ctx context.Context, _ string) error {
-	budget := noBound
-	if t, ok := ctx.Deadline(); ok {
-		budget = time.Until(t)
-	}
-	return b.proc.Drain(ctx, budget)
-}
+// Drain has the actors handle what waits for them, and end. Those that take
+// longer than ctx are not given up yet: Stop comes next, and then Kill (PH-5).
+func (b *body) Drain(ctx context.Context, _ string) error { return b.proc.Drain(ctx, noBound) }
 
 // Stop cancels the handlers and closes the mailboxes.
 func (b *body) Stop() error { return b.stop(noBound) }

@@ -19,6 +19,9 @@ import (
 // process ends, its descriptors are closed a moment before its end is seen.
 const lostGrace = 500 * time.Millisecond
 
+// noBound is how long a proc may drain that is to be stopped long before.
+const noBound = 24 * time.Hour
+
 // body is a proc with a process, as the handle's owner uses it.
 type body struct {
 	manager *Manager
@@ -40,7 +43,6 @@ type body struct {
 // address and its agent work.
 func (b *body) Connect(ctx context.Context, progress func(launch.Phase)) (host.Endpoint, error) {
 	progress(launch.PhaseHandshake)
-	b.reader.Go(b.read)
 	if err := writeControl(b.control, b.boot); err != nil {
 		return host.Endpoint{}, fmt.Errorf("%w: %w", ErrControl, err)
 	}
@@ -65,7 +67,7 @@ func (b *body) Connect(ctx context.Context, progress func(launch.Phase)) (host.E
 	if err := gw.Connect(ctx, p); err != nil {
 		return host.Endpoint{}, fmt.Errorf("connect to %s: %w", n.Addr, err)
 	}
-	if _, err := actor.StatusOf.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(p), actor.None{}); err != nil {
+	if _, err := actor.Ping.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(p), actor.None{}); err != nil {
 		return host.Endpoint{}, fmt.Errorf("ask the agent: %w", err)
 	}
 	return host.Endpoint{Addr: n.Addr, Agent: actor.AgentOf(p)}, nil
@@ -122,13 +124,11 @@ func (b *body) whyLost() error {
 	return fmt.Errorf("%w: %w", ErrControl, b.lost)
 }
 
-// Drain asks the agent to drain the proc, which then ends by itself.
+// Drain asks the agent to drain the proc, which then ends by itself. An actor
+// that takes longer than ctx is not given up yet: Stop comes next, and then
+// Kill (PH-5).
 func (b *body) Drain(ctx context.Context, reason string) error {
-	budget := time.Minute
-	if t, ok := ctx.Deadline(); ok {
-		budget = time.Until(t)
-	}
-	_, err := actor.DrainProc.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(b.boot.Proc), actor.DrainRequest{Budget: budget, Reason: reason})
+	_, err := actor.DrainProc.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(b.boot.Proc), actor.DrainRequest{Budget: noBound, Reason: reason})
 	return err
 }
 

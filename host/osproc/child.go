@@ -138,10 +138,20 @@ func follow(ctx context.Context, cfg ChildConfig, control *os.File, p *actor.Pro
 	select {
 	case <-p.Done():
 	case <-ctx.Done():
-		p.Drain(context.Background(), cfg.Drain)
+		stop(p, cfg.Drain)
 	case <-cut:
 		p.Drain(context.Background(), cfg.Drain)
 	}
 	control.SetReadDeadline(time.Now())
 	lifeline.Wait()
+}
+
+// stop is the answer to a SIGTERM. To a proc that drains already it says that
+// the time for that is over (PH-5): handlers are cancelled.
+func stop(p *actor.Proc, budget time.Duration) {
+	end := p.Drain
+	if p.Status().Draining {
+		end = p.Stop
+	}
+	end(context.Background(), budget)
 }

@@ -117,7 +117,7 @@ func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*b
 		return nil, err
 	}
 	once := []byte(rand.Text())
-	return &body{
+	b := &body{
 		manager: m, process: process, control: ours,
 		boot: boot{
 			Version: version, Once: once, Token: m.cfg.Token, Proc: p, Host: m.cfg.Service.ID(),
@@ -125,7 +125,9 @@ func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*b
 			Limits: m.cfg.Limits,
 		},
 		handle: make(chan *host.Handle, 1), first: make(chan note, 1), closed: make(chan struct{}),
-	}, nil
+	}
+	b.reader.Go(b.read) // Wait waits for it
+	return b, nil
 }
 
 // environment builds the environment of a child. The last value of a name wins.
