@@ -109,10 +109,9 @@ type CloseCode uint8
 
 // The codes.
 const (
-	CloseDone     CloseCode = iota + 1 // nothing more to say
-	CloseFraming                       // the other side broke framing
-	CloseVersion                       // the versions do not fit
-	CloseReplaced                      // the proc has ended or is spoken to in another way
+	CloseDone    CloseCode = iota + 1 // nothing more to say
+	CloseFraming                      // the other side broke framing
+	CloseVersion                      // the versions do not fit
 )
 
 func (c CloseCode) String() string {
@@ -123,8 +122,6 @@ func (c CloseCode) String() string {
 		return "broken framing"
 	case CloseVersion:
 		return "version mismatch"
-	case CloseReplaced:
-		return "replaced"
 	}
 	return fmt.Sprintf("code %d", uint8(c))
 }
