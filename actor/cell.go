@@ -20,34 +20,32 @@ type cell struct {
 	actor  any
 	parent *cell // nil for the agent
 
-	kids, next, prev *cell                   // guarded by proc.mu: the children, as a list
-	nkids            atomic.Int32            // children whose end notice has not been handled
-	halt             atomic.Bool             // no further message is handled
-	gone             atomic.Bool             // its terminal state is published
-	at               atomic.Int32            // which message of the batch is being handled
-	inHand           atomic.Pointer[waiting] // the call that was taken up last
+	kids, next, prev *cell                  // guarded by proc.mu: the children, as a list
+	nkids            atomic.Int32           // children whose end notice has not been handled
+	halt             atomic.Bool            // no further message is handled
+	ends             atomic.Bool            // it has to end: advance has something to do
+	gone             atomic.Bool            // its terminal state is published
+	called           bool                   // the last message was a call; used by its worker alone
+	at               atomic.Int32           // which message of the batch is being handled
+	inHand           atomic.Pointer[ticket] // the call that is being handled
 }
 
-// spins is how often an actor that has nothing to do yields before its
-// goroutine ends: starting another costs more than a few yields.
-const spins = 2
-
-// run handles what waits until nothing does. It is the actor's goroutine,
-// started by whoever queues something when there is none. Proc.Done waits for
-// it: the end of an actor is the last thing that its goroutine does.
-func (c *cell) run() {
-	b := c.proc.batches.Get().(*batch) // not on the stack, which would have to grow for it
-	defer c.proc.batches.Put(b)
+// run handles what waits until nothing does. A worker runs it: whoever queues
+// something when there is none at it sees to that.
+func (c *cell) run(b *batch) {
 	limit := c.typ.mailbox.limit()
-	for idle := 0; ; {
-		if !c.queue.take(b, limit, idle == spins) {
-			if idle++; idle > spins {
+	for yielded := true; ; {
+		if !c.queue.take(b, limit, yielded) {
+			if yielded {
 				return
 			}
+			yielded = true
 			runtime.Gosched()
 			continue
 		}
-		idle = 0
+		// After a Send the next one is probably on its way, and a yield costs
+		// less than being called again. After a call it is the caller's turn.
+		yielded = b.n == 0 || c.called
 		if len(b.resume) > 0 {
 			c.proc.resume(c, b.resume)
 			b.resume = nil
@@ -78,6 +76,7 @@ func (c *cell) work(b *batch) (goOn bool) {
 			break
 		}
 		c.at.Store(int32(i))
+		c.called = false
 		m := b.user[i]
 		c.handled(m, m.run(c))
 		if !m.reuse() {
@@ -118,18 +117,29 @@ func (c *cell) broke(value any, b *batch) (goOn bool) {
 	} else {
 		f.Err = fmt.Errorf("panic: %v", value)
 	}
-	if w := c.inHand.Load(); w != nil {
-		w.self.reject(c, wire.ActorFailed, f.Err.Error())
-	}
+	c.failInHand(f.Err.Error())
 	c.queue.putBack(b.system)
 	b.system = nil
 	c.fail(f)
 	c.rejectRest(b, int(c.at.Load())+1)
 	goOn = c.advance()
 	if value == nil && goOn {
-		go c.run()
+		c.proc.run(c)
 	}
 	return goOn
+}
+
+// failInHand fails the call that is being handled, if there is one. An actor
+// that is abandoned has been halted: it takes up no other call meanwhile.
+func (c *cell) failInHand(why string) {
+	t := c.inHand.Load()
+	if t == nil {
+		return
+	}
+	number := t.number()
+	if c.inHand.Load() == t { // so the number is that of this call, and of no later one
+		t.call.fail(number, c, wire.ActorFailed, why)
+	}
 }
 
 // rejectRest rejects what is left of a batch, from i on.
@@ -155,7 +165,7 @@ func (c *cell) rejectAll(left []message) {
 func (c *cell) order(m message) bool {
 	taken, start := c.queue.putSystem(m)
 	if start {
-		go c.run()
+		c.proc.run(c)
 	}
 	return taken
 }
@@ -195,7 +205,7 @@ func (c *cell) waitRoom(ctx context.Context, method string) (*message, error) {
 func (c *cell) deliver(in *incoming) {
 	taken, start, pause, dropped := c.queue.putIncoming(in, c.typ.mailbox)
 	if start {
-		go c.run()
+		c.proc.run(c)
 	}
 	if dropped != nil {
 		dropped.reject(c, wire.MailboxFull, "it waited longest")

@@ -11,19 +11,23 @@ import (
 type incoming struct {
 	env    wire.Envelope
 	entry  entry
-	caller waiting
+	ticket ticket
 }
 
 func (in *incoming) run(c *cell) error {
 	if in.env.Kind == wire.Call {
-		in.caller.self = in
-		c.inHand.Store(&in.caller)
+		in.ticket.call = in
+		c.inHand.Store(&in.ticket)
 	}
 	return in.entry.serve(c, in)
 }
 
 func (in *incoming) reject(c *cell, reason wire.Reason, why string) {
-	if in.caller.settle() {
+	in.fail(in.ticket.number(), c, reason, why)
+}
+
+func (in *incoming) fail(number uint64, c *cell, reason wire.Reason, why string) {
+	if in.ticket.settle(number) {
 		c.proc.giveBack(&in.env, reason, why)
 	}
 }
@@ -38,17 +42,18 @@ func (d *method[A, Req, Resp]) serve(c *cell, in *incoming) error {
 	}
 	in.env.Body = nil
 	if in.env.Kind == wire.Send {
-		_, _, err := d.apply(c, req, Reply[Resp]{})
-		return err
+		return d.apply(c, req)
 	}
 	answer := remoteAnswer[Resp]{in, c}
-	if d.later != nil {
-		c.owe(in)
+	if d.later == nil {
+		resp, err := d.handle(c.actor.(A), &c.scope, req)
+		answer.answer(0, resp, err)
+		return nil
 	}
-	resp, later, err := d.apply(c, req, Reply[Resp]{to: answer, cell: c})
-	if !later {
-		c.paid(in)
-		answer.answer(resp, err)
+	c.owe(&in.ticket)
+	reply := Reply[Resp]{to: answer, ticket: &in.ticket, cell: c}
+	if err := d.later(c.actor.(A), &c.scope, req, reply); err != nil {
+		reply.Fail(err)
 	}
 	return nil
 }
@@ -59,10 +64,8 @@ type remoteAnswer[Resp any] struct {
 	cell *cell
 }
 
-func (r remoteAnswer[Resp]) message() message { return r.in }
-
-func (r remoteAnswer[Resp]) answer(v Resp, err error) bool {
-	if !r.in.caller.settle() {
+func (r remoteAnswer[Resp]) answer(number uint64, v Resp, err error) bool {
+	if !r.in.ticket.settle(number) {
 		return false
 	}
 	r.cell.proc.reply(&r.in.env, v, err)

@@ -53,13 +53,16 @@ func (c *cell) beginEnd(want ending, reason wire.Reason) <-chan struct{} {
 	if e.failure == nil {
 		e.failure = want.failure
 	}
-	c.setTimer(e)
 	drain := e.drain
+	if !drain {
+		c.halt.Store(true) // before anything can abandon it
+	}
+	c.ends.Store(true)
+	c.setTimer(e)
 	c.mu.Unlock()
 
 	c.rejectAll(c.queue.close(reason, drain))
 	if !drain {
-		c.halt.Store(true)
 		c.cancel(want.cause)
 	}
 	c.order(wake{})
@@ -94,6 +97,9 @@ func (wake) reuse() bool                       { return false }
 // advance takes an ending actor one step further, if it is time. It reports
 // false when the actor has ended.
 func (c *cell) advance() bool {
+	if !c.ends.Load() {
+		return true
+	}
 	c.mu.Lock()
 	e := c.end
 	c.mu.Unlock()
@@ -178,9 +184,9 @@ func (c *cell) finish(f *Failure, abandoned bool) {
 		return
 	}
 	c.rejectAll(left)
-	c.rejectAll(c.takeOwed())
-	if w := c.inHand.Load(); abandoned && w != nil {
-		w.self.reject(c, wire.ActorFailed, "its handler did not return")
+	c.failOwed(reason)
+	if abandoned {
+		c.failInHand("its handler did not return")
 	}
 	c.notify(End{Actor: c.id(), Type: c.typ.name, Failure: f})
 	c.cancel(errEnded)
@@ -213,28 +219,27 @@ func (c *cell) abandon() {
 }
 
 // owe remembers a call that is answered later; paid forgets it.
-func (c *cell) owe(m message) {
+func (c *cell) owe(t *ticket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.owed == nil {
-		c.owed = make(map[message]struct{})
+		c.owed = make(map[*ticket]struct{})
 	}
-	c.owed[m] = struct{}{}
+	c.owed[t] = struct{}{}
 }
 
-func (c *cell) paid(m message) {
+func (c *cell) paid(t *ticket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.owed, m)
+	delete(c.owed, t)
 }
 
-func (c *cell) takeOwed() []message {
+func (c *cell) failOwed(reason wire.Reason) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	var left []message
-	for m := range c.owed {
-		left = append(left, m)
-	}
+	owed := c.owed
 	c.owed = nil
-	return left
+	c.mu.Unlock()
+	for t := range owed {
+		t.call.fail(t.number(), c, reason, "before it had answered")
+	}
 }

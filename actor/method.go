@@ -115,14 +115,13 @@ func (m Method[A, Req, Resp]) entryOf(A) entry { return m.def }
 
 func (d *method[A, Req, Resp]) wireName() string { return d.name }
 
-// apply runs the handler. Only one of reply and the results says the answer.
-func (d *method[A, Req, Resp]) apply(c *cell, req Req, reply Reply[Resp]) (resp Resp, later bool, err error) {
-	if d.later == nil {
-		resp, err = d.handle(c.actor.(A), &c.scope, req)
-		return resp, false, err
+// apply runs the handler for a Send: nobody waits for a reply.
+func (d *method[A, Req, Resp]) apply(c *cell, req Req) (err error) {
+	if d.later != nil {
+		return d.later(c.actor.(A), &c.scope, req, Reply[Resp]{})
 	}
-	err = d.later(c.actor.(A), &c.scope, req, reply)
-	return resp, err == nil, err
+	_, err = d.handle(c.actor.(A), &c.scope, req)
+	return err
 }
 
 // target finds the living actor called name, and sees that it has the method.

@@ -58,7 +58,7 @@ type Proc struct {
 	names   atomic.Uint64 // made-up names
 	lost    atomic.Uint64 // replies and returns that could not be sent, and the like
 	dones   sync.Pool     // of chan struct{} with room for one
-	batches sync.Pool     // of *batch
+	workers workers
 	calls   calls
 	held    heldBack
 	outbox  outbox
@@ -84,7 +84,6 @@ func NewProc(cfg Config) (*Proc, error) {
 	p.base, p.cancel = context.WithCancelCause(context.Background())
 	p.main.proc = p
 	p.dones.New = func() any { return make(chan struct{}, 1) }
-	p.batches.New = func() any { return new(batch) }
 	p.calls.waiting = map[uint64]outCall{}
 	for _, t := range cfg.Types {
 		name := t.erased().name
@@ -207,6 +206,7 @@ func (p *Proc) end(why error) {
 	}
 	p.failCalls(func(id.Proc) bool { return true }, wire.ShuttingDown, why)
 	p.cancel(why)
+	p.workers.close()
 	close(p.done)
 }
 
@@ -256,7 +256,8 @@ func (p *Proc) stopDeadline() time.Time { return time.Now().Add(p.cfg.StopBound)
 // those that belong to the agent.
 func (p *Proc) start(parent *cell, name string, k *kind, make func(context.Context) (any, error)) (*birth, error) {
 	if name == "" {
-		name = "_" + strconv.FormatUint(p.names.Add(1), 36)
+		var b [16]byte
+		name = string(strconv.AppendUint(append(b[:0], '_'), p.names.Add(1), 36))
 	} else if err := id.CheckName(name); err != nil {
 		return nil, err
 	}
@@ -270,7 +271,7 @@ func (p *Proc) start(parent *cell, name string, k *kind, make func(context.Conte
 	if err := p.add(c); err != nil {
 		return nil, err
 	}
-	go c.run()
+	p.run(c)
 	return b, nil
 }
 

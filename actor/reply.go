@@ -9,14 +9,14 @@ var ErrAnswered = errors.New("reply was given already, or nobody waits for it")
 // Reply answers one call later. It may be used from any goroutine, once. If
 // the actor ends before it was used, the caller gets ErrStopped or ErrFailed.
 type Reply[T any] struct {
-	to   answerer[T] // nil if the message was a Send: nobody waits
-	cell *cell
+	to     answerer[T] // nil if the message was a Send: nobody waits
+	ticket *ticket
+	cell   *cell
 }
 
 // answerer is a call, local or not, that takes one answer.
 type answerer[T any] interface {
-	message() message
-	answer(v T, err error) bool
+	answer(number uint64, v T, err error) bool
 }
 
 // Send gives v as the answer.
@@ -32,8 +32,8 @@ func (r Reply[T]) give(v T, err error) error {
 	if r.to == nil {
 		return ErrAnswered
 	}
-	r.cell.paid(r.to.message())
-	if !r.to.answer(v, err) {
+	r.cell.paid(r.ticket)
+	if !r.to.answer(r.ticket.number(), v, err) { // a call with a Reply has one number
 		return ErrAnswered
 	}
 	return nil

@@ -18,7 +18,8 @@ type sender struct {
 	name string // of the actor; "" outside any actor
 	cell *cell  // nil outside any actor
 
-	last atomic.Pointer[cell] // whom it sent to last: saves the look-up
+	last  atomic.Pointer[cell]   // whom it sent to last: saves the look-up
+	spare atomic.Pointer[ticket] // a call that is done, for the next one
 }
 
 type senderKey struct{}
@@ -56,7 +57,7 @@ type scope struct {
 	cause error // not nil once it has ended
 	after []*func()
 	end   *ending              // not nil once it has to end
-	owed  map[message]struct{} // calls that it answers later
+	owed  map[*ticket]struct{} // calls that it answers later
 }
 
 // Deadline reports that there is none.

@@ -1,0 +1,142 @@
+package actor
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// call is a Call within a proc.
+type call[A, Req, Resp any] struct {
+	method *method[A, Req, Resp]
+	req    Req
+	resp   Resp
+	err    error
+	done   chan struct{} // takes one value when resp and err are set
+	ticket ticket
+}
+
+// ticket settles who answers a call: exactly one does. A call within a proc is
+// used again by its sender, each time with a new number; the ticket of an old
+// number settles nothing.
+type ticket struct {
+	state atomic.Uint64 // the number, even; odd once it is settled
+	call  answerable    // the call that it belongs to
+}
+
+// answerable is a call, local or not, as those see it who have no answer for it.
+type answerable interface {
+	fail(number uint64, c *cell, reason wire.Reason, why string)
+}
+
+// number returns the number of a call that is open, or an odd one.
+func (t *ticket) number() uint64 { return t.state.Load() }
+
+// settle reports whether the caller may answer the call with that number.
+func (t *ticket) settle(number uint64) bool {
+	return number%2 == 0 && t.state.CompareAndSwap(number, number+1)
+}
+
+func (d *method[A, Req, Resp]) call(ctx context.Context, s *sender, name string, req Req) (resp Resp, err error) {
+	c, err := d.target(s, name)
+	if err != nil {
+		return resp, err
+	}
+	slot := c.queue.begin(c.typ.mailbox.limit())
+	if slot == nil {
+		if slot, err = c.waitRoom(ctx, d.name); err != nil {
+			return resp, err
+		}
+	}
+	r := d.newCall(s)
+	r.req = req
+	*slot = r
+	if c.queue.commit() {
+		s.proc.run(c)
+	}
+	if end := ctx.Done(); end == nil {
+		<-r.done
+	} else {
+		select {
+		case <-r.done:
+		case <-end: // r belongs to the actor now
+			return resp, fmt.Errorf("call %s of %s: %w", d.name, c.id(), context.Cause(ctx))
+		}
+	}
+	resp, err = r.resp, r.err
+	d.reuse(s, r)
+	return resp, err
+}
+
+// newCall returns the call that s has made before, if it was of the same kind,
+// or a new one.
+func (d *method[A, Req, Resp]) newCall(s *sender) *call[A, Req, Resp] {
+	if t := s.spare.Swap(nil); t != nil {
+		if r, ok := t.call.(*call[A, Req, Resp]); ok {
+			r.method = d
+			return r
+		}
+	}
+	r := &call[A, Req, Resp]{method: d, done: make(chan struct{}, 1)}
+	r.ticket.call = r
+	return r
+}
+
+// reuse keeps an answered call for the next one. One with a deferred reply is
+// not kept: the actor may still hold its Reply.
+func (d *method[A, Req, Resp]) reuse(s *sender, r *call[A, Req, Resp]) {
+	if d.later != nil {
+		return
+	}
+	r.resp, r.err = *new(Resp), nil
+	r.ticket.state.Add(1) // the next number
+	s.spare.Store(&r.ticket)
+}
+
+func (r *call[A, Req, Resp]) run(c *cell) error {
+	number := r.ticket.number()
+	req := r.req
+	r.req = *new(Req)
+	c.called = true
+	c.inHand.Store(&r.ticket)
+	if r.method.later != nil {
+		return r.runLater(c, req)
+	}
+	resp, err := r.method.handle(c.actor.(A), &c.scope, req)
+	c.inHand.Store(nil) // before the answer: r may be used again after it
+	r.answer(number, resp, err)
+	return nil
+}
+
+// runLater runs a handler that answers through its Reply, or with an error.
+func (r *call[A, Req, Resp]) runLater(c *cell, req Req) error {
+	c.owe(&r.ticket)
+	reply := Reply[Resp]{to: r, ticket: &r.ticket, cell: c}
+	if err := r.method.later(c.actor.(A), &c.scope, req, reply); err != nil {
+		reply.Fail(err)
+	}
+	c.inHand.Store(nil)
+	return nil
+}
+
+func (r *call[A, Req, Resp]) answer(number uint64, resp Resp, err error) bool {
+	if !r.ticket.settle(number) {
+		return false
+	}
+	r.resp, r.err = resp, err
+	r.done <- struct{}{}
+	return true
+}
+
+func (r *call[A, Req, Resp]) fail(number uint64, c *cell, reason wire.Reason, why string) {
+	var none Resp
+	r.answer(number, none, &UndeliverableError{To: c.id(), Method: r.method.name, Reason: reason, Detail: why})
+}
+
+func (r *call[A, Req, Resp]) reject(c *cell, reason wire.Reason, why string) {
+	r.fail(r.ticket.number(), c, reason, why)
+}
+
+func (r *call[A, Req, Resp]) reuse() bool { return false }
