@@ -1,4 +1,9 @@
-// Package channel carries envelopes to one peer, in order.
+// Package channel carries envelopes to one peer, in order: a Transport makes
+// connections, a Session is one of them after both sides have said hello. It
+// numbers what it sends and keeps it until the peer has acknowledged it, so that
+// after a break everybody can be told what did not arrive for sure.
+//
+// It is the only package that opens sockets for messages.
 package channel
 
 import (

@@ -15,13 +15,16 @@ func Marshal(v any) ([]byte, error) { return encMode().Marshal(v) }
 // nested deeper, or has more elements, than a message needs.
 func Unmarshal(b []byte, v any) error { return decMode().Unmarshal(b, v) }
 
-var (
-	encOptions = cbor.EncOptions{
+func encOptions() cbor.EncOptions {
+	return cbor.EncOptions{
 		Time:          cbor.TimeRFC3339Nano,
 		IndefLength:   cbor.IndefLengthForbidden,
 		TextMarshaler: cbor.TextMarshalerTextString,
 	}
-	decOptions = cbor.DecOptions{
+}
+
+func decOptions() cbor.DecOptions {
+	return cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
 		MaxNestedLevels:  32,
 		MaxArrayElements: 1 << 20,
@@ -30,13 +33,13 @@ var (
 		DefaultMapType:   reflect.TypeFor[map[string]any](),
 		TextUnmarshaler:  cbor.TextUnmarshalerTextString,
 	}
-)
+}
 
 // encMode and decMode are built once, at first use, and immutable: options
 // that do not fit together would be a mistake in this file.
 var (
-	encMode = sync.OnceValue(func() cbor.EncMode { return must(encOptions.EncMode()) })
-	decMode = sync.OnceValue(func() cbor.DecMode { return must(decOptions.DecMode()) })
+	encMode = sync.OnceValue(func() cbor.EncMode { return must(encOptions().EncMode()) })
+	decMode = sync.OnceValue(func() cbor.DecMode { return must(decOptions().DecMode()) })
 )
 
 func must[T any](v T, err error) T {

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -53,7 +54,7 @@ func checkDocs(p *pkg) []violation {
 		for _, d := range f.ast.Decls {
 			switch d := d.(type) {
 			case *ast.FuncDecl:
-				if d.Name.IsExported() && d.Doc.Text() == "" && ast.IsExported(receiver(d)) {
+				if d.Name.IsExported() && d.Doc.Text() == "" && ast.IsExported(receiver(d)) && !speaksForItself(d) {
 					missing(f, d.Name)
 				}
 			case *ast.GenDecl:
@@ -64,6 +65,12 @@ func checkDocs(p *pkg) []violation {
 		}
 	}
 	return out
+}
+
+// speaksForItself reports whether fn is a method whose meaning is that of an
+// interface of the standard library.
+func speaksForItself(fn *ast.FuncDecl) bool {
+	return fn.Recv != nil && slices.Contains([]string{"Error", "String", "Unwrap", "Read", "Write"}, fn.Name.Name)
 }
 
 // receiver returns the name of the type that fn is a method of, or fn's own

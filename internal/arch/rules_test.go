@@ -88,7 +88,9 @@ func importSamples() []sample {
 		{"sockets", "channel/a.go", `import "net"`, ""},
 		{"sockets", "gateway/a_test.go", `import "net"`, ""},
 		{"sockets", "gateway/a.go", `import "net/netip"`, ""},
-		{"sockets", "gateway/a.go", `import "net"`, "gateway may not import net"},
+		{"sockets", "gateway/a.go", "import \"net\"\nvar c net.Conn", ""},
+		{"sockets", "gateway/a.go", "import \"net\"\nvar c, err = net.Dial(\"tcp\", \"\")", "gateway may not import net"},
+		{"sockets", "actor/a.go", `import "net"`, "actor may not import net"},
 		{"sockets", "host/osproc/a.go", `import "crypto/tls"`, "may not import crypto/tls"},
 	}
 }
@@ -175,6 +177,8 @@ func shapeSamples() []sample {
 		{"docs", "host/a.go", "// A is.\nfunc A() {}\n// B are.\nconst (\nB = 1\nC = 2\n)\nconst (\nD = 1 // D is.\n)", ""},
 		{"docs", "host/a.go", "type t int\nfunc (t) String() string { return \"\" }\nfunc f() {}", ""},
 		{"docs", "host/a_test.go", "func A() {}", ""},
+		{"docs", "host/a.go", "// T is.\ntype T int\nfunc (T) Error() string { return \"\" }", ""},
+		{"docs", "host/a.go", "func Error() {}", "Error is exported"},
 		{"docs", "host/a.go", "func A() {}", "A is exported"},
 		{"docs", "host/a.go", "// T is.\ntype T[A any] int\nfunc (t *T[A]) M() {}", "M is exported"},
 		{"docs", "host/a.go", "// T and U are.\ntype (\nT int\n)", "T is exported"},

@@ -74,7 +74,7 @@ func TestRealStolen(t *testing.T) {
 }
 
 // TestStolenUnknown has no pidfd that could be asked.
-func TestStolenUnknown(t *testing.T) {
+func TestRealStolenUnknown(t *testing.T) {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestRealTailWhileRunning(t *testing.T) {
 	}
 }
 
-func TestParseStat(t *testing.T) {
+func TestRealParseStat(t *testing.T) {
 	tests := []struct {
 		line string
 		want stat
