@@ -51,7 +51,7 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 }
 
 func (rt *Runtime) open(ctx context.Context) (err error) {
-	if rt.dir, err = os.MkdirTemp("", "hyper-"); err != nil { // 0700
+	if rt.dir, err = privateDir(); err != nil {
 		return err
 	}
 	name := cmp.Or(rt.cfg.Host, defaultHost())
@@ -78,6 +78,21 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 	parts.Manager = rt.manager(parts, token)
 	rt.host, rt.local = host.New(parts), parts.Local
 	return nil
+}
+
+// privateDir makes a directory for sockets that only this user can enter: in
+// memory if possible, where making and removing one costs a tenth of what it
+// costs on a disk, otherwise where temporary files go.
+func privateDir() (dir string, err error) {
+	for _, parent := range []string{os.Getenv("XDG_RUNTIME_DIR"), "/dev/shm"} {
+		if parent == "" {
+			continue
+		}
+		if dir, err = os.MkdirTemp(parent, "hyper-"); err == nil { // 0700
+			return dir, nil
+		}
+	}
+	return os.MkdirTemp("", "hyper-")
 }
 
 // listen opens the back address, and the front if there is to be one.
