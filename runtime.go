@@ -158,9 +158,9 @@ func (rt *Runtime) Context(parent context.Context) context.Context {
 func (rt *Runtime) Proc() *actor.Proc { return rt.local }
 
 // Descendants returns the living processes that descend from this Runtime,
-// wherever they have wandered, and zombies that are children of this process:
-// what is left when it should be nothing. On systems other than linux the
-// error is errors.ErrUnsupported.
+// wherever they have wandered: what is left when it should be nothing. It does
+// not see zombies; launch.Children does. On systems other than linux the error
+// is errors.ErrUnsupported.
 func (rt *Runtime) Descendants() ([]int, error) { return launch.Census(osproc.Marker(rt.mark)) }
 
 // Close stops all procs within Config.Grace, then the host, and frees what the

@@ -19,7 +19,7 @@ func (p *Proc) Deliver(e wire.Envelope) {
 		if e.Call == 0 {
 			p.undelivered(e.To.Name, Undelivered{To: e.From, Method: e.Method, Reason: e.Reason, Detail: string(e.Body)})
 		} else if call, ok := p.calls.remove(e.Call); ok {
-			call.reply.take(&e, nil)
+			call.reply.take(&e)
 		} else {
 			p.lost.Add(1) // the caller has left
 		}
@@ -55,7 +55,7 @@ func (p *Proc) Gone(gone id.Proc, cause error) {
 
 func (p *Proc) failCalls(which func(id.Proc) bool, r wire.Reason, cause error) {
 	for _, call := range p.calls.removeIf(which) {
-		call.reply.take(nil, &UndeliverableError{To: call.to, Method: "call", Reason: r, Cause: cause})
+		call.reply.fail(r, cause)
 	}
 }
 

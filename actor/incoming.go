@@ -2,6 +2,7 @@ package actor
 
 import (
 	"errors"
+	"unicode/utf8"
 
 	"github.com/hyperactor/hyperactor/wire"
 )
@@ -86,7 +87,7 @@ func (p *Proc) reply(call *wire.Envelope, v any, err error) {
 			return
 		}
 	}
-	e.Code, e.Body = codeOf(err), clip(err.Error())
+	e.Code, e.Body = wireCode(err), clip(err.Error())
 	p.countLost(p.route(&e))
 }
 
@@ -96,6 +97,16 @@ func (p *Proc) giveBack(m *wire.Envelope, reason wire.Reason, why string) {
 		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: m.Call,
 		To: m.From, From: m.To, Method: m.Method, Body: clip(why),
 	})
+}
+
+// wireCode is codeOf for errors whose code no envelope can carry: they arrive
+// as errors without one.
+func wireCode(err error) string {
+	code := codeOf(err)
+	if code == "" || len(code) > wire.MaxCode || !utf8.ValidString(code) {
+		return plainCode
+	}
+	return code
 }
 
 const maxErrorText = 16 << 10

@@ -24,7 +24,8 @@ type outCall struct {
 
 // taker is a call that takes its answer: once, by whoever removes it from calls.
 type taker interface {
-	take(e *wire.Envelope, err error)
+	take(e *wire.Envelope)
+	fail(r wire.Reason, cause error)
 }
 
 func (c *calls) add(to id.Actor, t taker) uint64 {
@@ -66,10 +67,8 @@ type outgoing[Resp any] struct {
 	done   chan struct{} // takes one value when resp and err are set
 }
 
-func (o *outgoing[Resp]) take(e *wire.Envelope, err error) {
+func (o *outgoing[Resp]) take(e *wire.Envelope) {
 	switch {
-	case err != nil:
-		o.err = err
 	case e.Kind == wire.Return:
 		o.err = &UndeliverableError{To: o.to, Method: o.method, Reason: e.Reason, Detail: string(e.Body)}
 	case e.Code != "":
@@ -79,6 +78,11 @@ func (o *outgoing[Resp]) take(e *wire.Envelope, err error) {
 			o.err = fmt.Errorf("reply to %s of %s: %w: %w", o.method, o.to, ErrMalformed, err)
 		}
 	}
+	o.done <- struct{}{}
+}
+
+func (o *outgoing[Resp]) fail(r wire.Reason, cause error) {
+	o.err = &UndeliverableError{To: o.to, Method: o.method, Reason: r, Cause: cause}
 	o.done <- struct{}{}
 }
 

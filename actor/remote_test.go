@@ -128,7 +128,12 @@ func TestMS4RemoteErrors(t *testing.T) {
 				t.Errorf("%s: got %v, want %v", tt.name, tt.err, tt.want)
 			}
 		}
-		_, err := farFail.Call(ctx, spawnFar(t, ctx, there), "x1")
+		ref = spawnFar(t, ctx, there) // the first one has panicked
+		_, err := farFail.Call(ctx, ref, strings.Repeat("x", 300))
+		if r, ok := errors.AsType[*actor.RemoteError](err); !ok || r.Code != "error" {
+			t.Errorf("an error with a code that is too long for the wire: %v", err)
+		}
+		_, err = farFail.Call(ctx, ref, "x1")
 		if r, ok := errors.AsType[*actor.RemoteError](err); !ok || r.Text != "coded: x1" || !strings.Contains(err.Error(), "remote") || errors.Is(err, codedError("x2")) {
 			t.Errorf("a remote error is %#v", err)
 		}

@@ -178,13 +178,19 @@ func (r *reader) skip(n int) {
 	r.rest = r.rest[n:]
 }
 
+func (r *reader) uint64() uint64 {
+	if len(r.rest) < 8 {
+		r.fail("cut short")
+		return 0
+	}
+	n := binary.BigEndian.Uint64(r.rest)
+	r.rest = r.rest[8:]
+	return n
+}
+
 // proc reads a proc and requires each of its parts.
 func (r *reader) proc() id.Proc {
-	p := id.Proc{Host: r.name(), Name: r.name()}
-	if len(r.rest) >= 8 {
-		p.UID = binary.BigEndian.Uint64(r.rest)
-	}
-	r.skip(8)
+	p := id.Proc{Host: r.name(), Name: r.name(), UID: r.uint64()}
 	if r.fault == "" && (p.Host == "" || p.Name == "" || p.UID == 0) {
 		r.fail("a proc lacks a part")
 	}
