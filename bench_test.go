@@ -3,7 +3,6 @@ package hyperactor_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -11,37 +10,8 @@ import (
 	"github.com/hyperactor/hyperactor"
 	"github.com/hyperactor/hyperactor/examples/counter/counter"
 	"github.com/hyperactor/hyperactor/host"
+	"github.com/hyperactor/hyperactor/internal/versus"
 )
-
-// The benchmarks in this file alternate between ours and the bare thing, and
-// report the medians of both and their ratio.
-
-// versus measures ours against bare, n times each in turn.
-type versus struct{ ours, bare []time.Duration }
-
-func (v *versus) add(ours, bare func() time.Duration) {
-	v.ours = append(v.ours, ours())
-	v.bare = append(v.bare, bare())
-}
-
-func (v *versus) report(b *testing.B) {
-	ours, bare := median(v.ours), median(v.bare)
-	b.ReportMetric(float64(ours.Nanoseconds())/1e3, "us/ours")
-	b.ReportMetric(float64(bare.Nanoseconds())/1e3, "us/bare")
-	b.ReportMetric(float64(ours)/float64(bare), "ratio")
-	b.ReportMetric(0, "ns/op") // of both together: says nothing
-}
-
-func median(d []time.Duration) time.Duration {
-	s := slices.Sorted(slices.Values(d))
-	return s[len(s)/2]
-}
-
-func timed(f func()) time.Duration {
-	start := time.Now()
-	f()
-	return time.Since(start)
-}
 
 func startRuntime(b *testing.B) (*hyperactor.Runtime, context.Context) {
 	b.Helper()
@@ -77,12 +47,12 @@ func BenchmarkRealCall(b *testing.B) {
 		b.Fatal(err)
 	}
 	conn := bareEcho(b)
-	var v versus
+	var v versus.Pair
 	var buf [64]byte
 	const batch = 500
 	for b.Loop() {
-		v.add(func() time.Duration {
-			return timed(func() {
+		v.Add(func() time.Duration {
+			return versus.Time(func() {
 				for range batch {
 					if _, err := counter.Add.Call(ctx, ref, 1); err != nil {
 						b.Fatal(err)
@@ -90,7 +60,7 @@ func BenchmarkRealCall(b *testing.B) {
 				}
 			}) / batch
 		}, func() time.Duration {
-			return timed(func() {
+			return versus.Time(func() {
 				for range batch {
 					if _, err := conn.Write(buf[:]); err != nil {
 						b.Fatal(err)
@@ -102,7 +72,7 @@ func BenchmarkRealCall(b *testing.B) {
 			}) / batch
 		})
 	}
-	v.report(b)
+	v.Report(b)
 }
 
 // BenchmarkRealSpawn compares the spawn of children, from the call to Ready of
@@ -111,18 +81,18 @@ func BenchmarkRealSpawn(b *testing.B) {
 	for _, n := range []int{1, 32} {
 		b.Run(fmt.Sprint("children=", n), func(b *testing.B) {
 			rt, ctx := startRuntime(b)
-			var v versus
+			var v versus.Pair
 			for b.Loop() {
-				v.add(func() time.Duration { return spawnMany(b, ctx, rt, n) }, func() time.Duration { return bareMany(b, n) })
+				v.Add(func() time.Duration { return spawnMany(b, ctx, rt, n) }, func() time.Duration { return bareMany(b, n) })
 			}
-			v.report(b)
+			v.Report(b)
 		})
 	}
 }
 
 func spawnMany(b *testing.B, ctx context.Context, rt *hyperactor.Runtime, n int) time.Duration {
 	procs := make([]host.ProcHandle, n)
-	d := timed(func() {
+	d := versus.Time(func() {
 		var wg sync.WaitGroup
 		for i := range n {
 			wg.Go(func() { procs[i] = mustSpawn(b, ctx, rt, fmt.Sprint("w", i)) })
@@ -139,7 +109,7 @@ func spawnMany(b *testing.B, ctx context.Context, rt *hyperactor.Runtime, n int)
 
 func bareMany(b *testing.B, n int) time.Duration {
 	procs := make([]*bareChild, n)
-	d := timed(func() {
+	d := versus.Time(func() {
 		var wg sync.WaitGroup
 		for i := range n {
 			wg.Go(func() { procs[i] = startBare(b, "byte") })
@@ -156,19 +126,19 @@ func bareMany(b *testing.B, n int) time.Duration {
 // and wait of the same binary.
 func BenchmarkRealKill(b *testing.B) {
 	rt, ctx := startRuntime(b)
-	var v versus
+	var v versus.Pair
 	for b.Loop() {
 		h := mustSpawn(b, ctx, rt, "worker")
 		c := startBare(b, "byte")
-		v.add(func() time.Duration {
-			return timed(func() {
+		v.Add(func() time.Duration {
+			return versus.Time(func() {
 				if _, err := h.Kill(ctx, "measured"); err != nil {
 					b.Fatal(err)
 				}
 			})
-		}, func() time.Duration { return timed(c.kill) })
+		}, func() time.Duration { return versus.Time(c.kill) })
 	}
-	v.report(b)
+	v.Report(b)
 }
 
 // BenchmarkRealChildMemory compares the memory of idle children with that of

@@ -109,9 +109,19 @@ func RunChild(cfg Config) {
 		return
 	}
 	cfg = cfg.withDefaults()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := osproc.Child(ctx, osproc.ChildConfig{Types: cfg.Types, Log: cfg.Log, Drain: cfg.Grace})
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	err := osproc.Child(ctx, osproc.ChildConfig{
+		Types: cfg.Types, Log: cfg.Log, Drain: cfg.Grace,
+		Serving: func() { // a quarter of a millisecond that nobody needs to wait for
+			signals := make(chan os.Signal, 1)
+			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+			go func() { // ends with the process
+				<-signals
+				cancel()
+			}()
+		},
+	})
 	if _, failed := errors.AsType[*actor.Failure](err); err != nil && !failed { // failures were reported
 		fmt.Fprintln(os.Stderr, "proc:", err)
 	}
@@ -157,7 +167,10 @@ func runMain(cfg Config, run func(ctx context.Context, rt *Runtime) error) error
 	if cause := context.Cause(ctx); err == nil || errors.Is(err, context.Canceled) {
 		err = cause // why run had to end says more
 	}
-	return errors.Join(err, rt.Close())
+	if closeErr := rt.Close(); closeErr != nil {
+		return errors.Join(err, closeErr)
+	}
+	return err
 }
 
 // exitCode reports err and returns the code that the program ends with.

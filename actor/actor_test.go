@@ -527,3 +527,28 @@ func TestHandlerContext(t *testing.T) {
 		}
 	})
 }
+
+// AC-12: an idle actor costs no goroutine and under 500 bytes.
+func TestAC12IdleActor(t *testing.T) {
+	name, err := id.NewProc("host", "proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := actor.NewProc(actor.Config{ID: name})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Stop(context.Background(), time.Minute)
+	ctx := p.Context(t.Context())
+	const n = 20_000
+	before, goroutines := heap(), runtime.NumGoroutine()
+	for range n {
+		spawn(t, ctx, p, "")
+	}
+	if bytes := (heap() - before) / n; bytes >= 500 {
+		t.Errorf("an idle actor costs %d bytes", bytes)
+	}
+	if more := runtime.NumGoroutine() - goroutines; more > 100 { // workers that wait for the next actor
+		t.Errorf("%d idle actors have %d goroutines", n, more)
+	}
+}

@@ -52,6 +52,7 @@ func dataFrame(seq, ack uint64, payload []byte) []byte {
 	return append(wire.AppendData(nil, len(payload), seq, ack), payload...)
 }
 
+// MS-8.
 func TestMalformedMessageCostsItsSenderAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var in inbox
@@ -75,6 +76,7 @@ func TestMalformedMessageCostsItsSenderAnError(t *testing.T) {
 	})
 }
 
+// MS-8.
 func TestBrokenFramingEndsTheSession(t *testing.T) {
 	good := message(wire.Send, 1, "").Append(nil)
 	hello, _ := wire.Hello{Peer: procA}.Append(nil)
@@ -106,6 +108,7 @@ func TestBrokenFramingEndsTheSession(t *testing.T) {
 	}
 }
 
+// MS-6, MS-8.
 func TestHello(t *testing.T) {
 	accept := func(t *testing.T, h wire.Hello, cfg channel.Config) (dialed, accepted error) {
 		near, far := memPair(t, plain)
@@ -139,6 +142,7 @@ func TestHello(t *testing.T) {
 	})
 }
 
+// MS-8.
 func TestHelloIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, plain)

@@ -76,6 +76,7 @@ func upTo(n uint64) []uint64 {
 	return s
 }
 
+// MS-1.
 func TestOrderAndAcknowledgement(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, plain)
@@ -108,7 +109,7 @@ func advance(d time.Duration) { <-time.After(d) }
 
 // TestUndelivered breaks the connection at many places; each message is
 // delivered, or in Undelivered, and what counts as never written is not
-// delivered.
+// delivered (MS-3).
 func TestUndelivered(t *testing.T) {
 	for at := 100; at < 3000; at += 37 {
 		synctest.Test(t, func(t *testing.T) {
@@ -147,6 +148,7 @@ func TestUndelivered(t *testing.T) {
 	}
 }
 
+// MS-7.
 func TestSlowReaderBlocksOnlyUntilCtx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(4096) })
@@ -185,6 +187,7 @@ func TestSlowReaderBlocksOnlyUntilCtx(t *testing.T) {
 	})
 }
 
+// MS-10.
 func TestGracefulClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(100); n.SetDelay(time.Millisecond) })
@@ -215,6 +218,7 @@ func TestGracefulClose(t *testing.T) {
 	})
 }
 
+// MS-10.
 func TestCloseOfBothSides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, func(n *memnet.Network) { n.SetDelay(time.Millisecond) })
@@ -237,6 +241,7 @@ func TestCloseOfBothSides(t *testing.T) {
 	})
 }
 
+// MS-10.
 func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(200) })
@@ -261,6 +266,7 @@ func TestCloseIsBounded(t *testing.T) {
 	})
 }
 
+// MS-8.
 func TestTooLargeIsRefusedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, plain)

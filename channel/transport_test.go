@@ -22,6 +22,7 @@ func shortDir(t testing.TB) string {
 	return dir
 }
 
+// MS-15.
 func TestRealUnixIsPrivate(t *testing.T) {
 	tr := channel.System(channel.SystemConfig{})
 	dir := shortDir(t)
@@ -54,6 +55,7 @@ func TestRealUnixIsPrivate(t *testing.T) {
 	}
 }
 
+// MS-15.
 func TestRealTCPIsLoopbackOnly(t *testing.T) {
 	tr := channel.System(channel.SystemConfig{})
 	l, addr, err := tr.Listen(t.Context(), "tcp:127.0.0.1:0")

@@ -185,6 +185,7 @@ func TestNoRoute(t *testing.T) {
 	})
 }
 
+// MS-13.
 func TestSiblingsTalkDirectly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -200,6 +201,7 @@ func TestSiblingsTalkDirectly(t *testing.T) {
 	})
 }
 
+// MS-13.
 func TestRelayWhenDirectIsImpossible(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -265,6 +267,7 @@ func (d denying) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return d.Network.Dial(ctx, address)
 }
 
+// MS-12.
 func TestLoopOfRoutesExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -283,6 +286,7 @@ func TestLoopOfRoutesExpires(t *testing.T) {
 	})
 }
 
+// MS-13.
 func TestSourceRoute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -310,6 +314,7 @@ func TestSourceRoute(t *testing.T) {
 	})
 }
 
+// MS-4.
 func TestDeathWithCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -364,6 +369,7 @@ func TestDeathThatNobodyExplains(t *testing.T) {
 	})
 }
 
+// MS-2.
 func TestSimultaneousDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -391,6 +397,7 @@ func TestSimultaneousDial(t *testing.T) {
 	})
 }
 
+// MS-15.
 func TestRefusedHellos(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)

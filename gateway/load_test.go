@@ -112,6 +112,7 @@ type stuck struct{ release chan struct{} }
 func (s stuck) Deliver(wire.Envelope) { <-s.release }
 func (stuck) Gone(id.Proc, error)     {}
 
+// MS-7.
 func TestSlowPeerBlocksOnlyItsSenders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -148,6 +149,7 @@ func TestSlowPeerBlocksOnlyItsSenders(t *testing.T) {
 	})
 }
 
+// MS-8.
 func TestOversizeIsRefusedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -162,6 +164,7 @@ func TestOversizeIsRefusedAlone(t *testing.T) {
 	})
 }
 
+// MS-8.
 func TestGarbageCostsOneConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -186,6 +189,7 @@ func TestGarbageCostsOneConnection(t *testing.T) {
 	})
 }
 
+// MS-6.
 func TestRestartOnTheSameAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -273,6 +277,7 @@ func TestUnbindTellsWhoAsked(t *testing.T) {
 	})
 }
 
+// MS-7.
 func TestSendEndsWithCtx(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)

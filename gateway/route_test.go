@@ -13,6 +13,7 @@ import (
 	"github.com/hyperactor/hyperactor/wire"
 )
 
+// MS-13.
 func TestNeverSentBackWhereItCameFrom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -33,6 +34,7 @@ func TestNeverSentBackWhereItCameFrom(t *testing.T) {
 	})
 }
 
+// MS-13.
 func TestMissIsNotSentToTheUplink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)
@@ -177,6 +179,7 @@ func TestClientThatDoesNotListen(t *testing.T) {
 	})
 }
 
+// MS-2.
 func TestParkedMessagesStayInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newNetwork(t)

@@ -28,6 +28,10 @@ type ChildConfig struct {
 	// Nil: the report is logged, and the proc ends with an error.
 	OnFailure func(*actor.Failure)
 
+	// Serving, if not nil, is called once the host has been told that the proc is
+	// there. What need not happen before belongs here: the host waits for that.
+	Serving func()
+
 	// Drain is how long the actors may take to end when ctx does or the host
 	// is gone; 10 s if zero.
 	Drain time.Duration
@@ -107,6 +111,9 @@ func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot) (err 
 	}
 	if err := writeControl(control, note{Version: version, Once: b.Once, Addr: addr}); err != nil {
 		return errors.Join(fmt.Errorf("handshake with the host: %w", err), p.Stop(context.Background(), 0))
+	}
+	if cfg.Serving != nil {
+		cfg.Serving()
 	}
 	follow(ctx, cfg, control, p)
 	if err := p.Err(); err != nil {

@@ -34,6 +34,7 @@ func rooms() []room {
 		{dir: "cmd/...", may: []string{"."}},
 		{dir: "examples/...", may: []string{"."}},
 		{dir: "internal/memnet"},
+		{dir: "internal/versus"},
 		{dir: "internal/arch"},
 	}
 }
