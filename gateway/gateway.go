@@ -40,6 +40,7 @@ type Gateway struct {
 	uplink    id.Proc // zero if there is none
 	routes    map[id.Proc]*route
 	links     map[*link]struct{}
+	ends      ends                           // why procs have ended that were unrouted
 	askers    map[id.Proc]map[*link]struct{} // who is to be told when a proc ends
 	asks      map[uint64]*ask                // Resolves without an answer
 	serial    uint64                         // of cancels and asks
@@ -97,6 +98,7 @@ func New(cfg Config) *Gateway {
 		locals:  make(map[id.Proc]Local),
 		routes:  make(map[id.Proc]*route),
 		links:   make(map[*link]struct{}),
+		ends:    ends{causes: make(map[id.Proc]error)},
 		askers:  make(map[id.Proc]map[*link]struct{}),
 		asks:    make(map[uint64]*ask),
 	}

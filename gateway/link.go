@@ -18,6 +18,7 @@ type link struct {
 	peer   id.Proc
 	dialed bool          // by us
 	lost   bool          // Gateway.mu guards it; nothing new is to lead here
+	ended  bool          // likewise; Unroute tells why the peer has ended
 	down   chan struct{} // closed when the session has ended and everybody who must know has been told
 }
 
@@ -227,13 +228,26 @@ func (g *Gateway) enter(l *link) bool {
 	return true
 }
 
+// endIsReported reports whether local callers of the peer of l hear of its end,
+// or that it cannot be found, from somebody who knows more than l.
+func (g *Gateway) endIsReported(l *link) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	r := g.routes[l.peer]
+	return l.ended || r != nil && r.supervised && r.hop == l
+}
+
 // run serves l to its end and tells everybody who must know.
 func (g *Gateway) run(l *link) {
 	err := l.sess.Run()
+	reported := g.endIsReported(l)
 	for e, written := range l.sess.Undelivered() {
 		code := ""
 		if written {
 			code = InDoubt
+		}
+		if reported && e.Kind == wire.Call && e.To.Proc == l.peer && g.isLocal(e.From.Proc) {
+			continue // it ends when the peer's end is known
 		}
 		g.giveBack(nil, e, wire.PeerGone, code, fmt.Sprintf("session with %v ended: %v", l.peer, err))
 	}

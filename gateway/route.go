@@ -82,9 +82,11 @@ func (g *Gateway) Unroute(p id.Proc, cause error) {
 	var links []*link
 	for l := range g.links {
 		if l.peer == p {
+			l.ended = true
 			links = append(links, l)
 		}
 	}
+	g.ends.add(p, cause)
 	g.mu.Unlock()
 
 	g.drain(links, cause)
@@ -260,4 +262,28 @@ func (g *Gateway) Connect(ctx context.Context, p id.Proc) error {
 		err = sendError(p, wire.NoRoute, errors.New("it can only be reached through "+l.peer.String()))
 	}
 	return err
+}
+
+// ends remembers why the last procs have ended, for those who call them later.
+type ends struct {
+	causes map[id.Proc]error
+	order  []id.Proc // a ring of at most maxEnds
+	next   int
+}
+
+// maxEnds bounds the memory of ends.
+const maxEnds = 256
+
+func (e *ends) add(p id.Proc, cause error) {
+	if cause == nil || e.causes[p] != nil {
+		return
+	}
+	if len(e.order) < maxEnds {
+		e.order = append(e.order, p)
+	} else {
+		delete(e.causes, e.order[e.next])
+		e.order[e.next] = p
+		e.next = (e.next + 1) % maxEnds
+	}
+	e.causes[p] = cause
 }

@@ -127,6 +127,9 @@ func (g *Gateway) searchLocked(p id.Proc) (*link, *search, error) {
 	if r != nil && r.search != nil {
 		return nil, r.search, nil
 	}
+	if cause := g.ends.causes[p]; r == nil && cause != nil {
+		return nil, nil, sendError(p, wire.NoRoute, cause)
+	}
 	if p.IsZero() || (r == nil || r.addr == "") && (g.uplink.IsZero() || g.uplink == p) {
 		return nil, nil, sendError(p, wire.NoRoute, nil)
 	}

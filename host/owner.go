@@ -103,8 +103,9 @@ func (o *owner) step(e event) {
 // signal sends a signal and takes in how that went. One that was sent makes
 // the helpers pointless that wait for something gentler.
 func (o *owner) signal(op string, send func() error, a actions) {
+	at := time.Now() // afterwards the end may have come first
 	err := send()
-	told := o.life.step(time.Now(), signalled{kill: a.kill, err: err})
+	told := o.life.step(at, signalled{kill: a.kill, err: err})
 	o.publish()
 	if err != nil {
 		o.cfg.Log.Warn("proc cannot be signalled", "proc", o.cfg.ID, "op", op, "error", err)

@@ -85,30 +85,40 @@ func (b *body) check(n note) error {
 	return nil
 }
 
-// read takes the child's notes until the control connection ends. If the child
-// still lives then, it is to be killed: nobody can follow it.
+// read takes the child's notes until the control connection ends. If that is
+// after the first one and the child still lives, it is to be killed: nobody can
+// follow it. Before, Connect reports it.
 func (b *body) read() {
-	var err error
-	for first := true; err == nil; first = false {
-		var n note
-		if err = readControl(b.control, &n); err != nil {
-			break
-		}
-		if first {
-			b.first <- n
-		} else if n.Failure != "" {
-			b.mu.Lock()
-			b.failure = n.Failure
-			b.mu.Unlock()
-		}
+	var n note
+	err := readControl(b.control, &n)
+	shook := err == nil
+	if shook {
+		b.first <- n
+		err = b.readFailures()
 	}
 	b.mu.Lock()
 	b.lost = err
 	b.mu.Unlock()
 	close(b.closed)
-	if !errors.Is(err, os.ErrClosed) {
+	if shook && !errors.Is(err, os.ErrClosed) {
 		h := <-b.handle
 		h.Fail("its control connection was lost", lostGrace)
+	}
+}
+
+// readFailures takes what the child says of its end, and returns why it says
+// nothing more.
+func (b *body) readFailures() error {
+	for {
+		var n note
+		if err := readControl(b.control, &n); err != nil {
+			return err
+		}
+		if n.Failure != "" {
+			b.mu.Lock()
+			b.failure = n.Failure
+			b.mu.Unlock()
+		}
 	}
 }
 
