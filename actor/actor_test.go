@@ -104,6 +104,7 @@ func TestErrors(t *testing.T) {
 			{"port of another type", actor.PortOf[string](ref.ID().Port("counter.add")).Send(ctx, "x"), actor.ErrNoMethod},
 			{"no proc in ctx", add.Send(t.Context(), ref, 1), actor.ErrNoProc},
 			{"name taken", second(counterType.Spawn(ctx, p.ID(), "c1", counterParams{})), actor.ErrNameTaken},
+			{"name of ours", second(counterType.Spawn(ctx, p.ID(), "_1", counterParams{})), actor.ErrNameTaken},
 			{"bad name", second(counterType.Spawn(ctx, p.ID(), "a/b", counterParams{})), id.ErrSyntax},
 			{"make fails", second(counterType.Spawn(ctx, p.ID(), "c2", counterParams{Start: -1})), errTest},
 			{"panic", second(boom.Call(ctx, ref, "")), actor.ErrFailed},

@@ -133,9 +133,10 @@ type asked struct {
 	reply chan int
 }
 
-// BenchmarkCall compares a Call within a proc with a round trip over two Go
-// channels: one for requests and, as each caller needs its own, one made for
-// the reply; and (reused) with one that keeps its reply channel.
+// BenchmarkCall compares a Call within a proc, whose ctx can end, with a round
+// trip over two Go channels: one for requests and, as each caller needs its own,
+// one made for the reply. The other baselines keep the reply channel (reused),
+// and end with a ctx as a Call does (ctx).
 func BenchmarkCall(b *testing.B) {
 	p, ctx := benchProc(b)
 	ref := spawnCounter(b, ctx, p)
@@ -152,6 +153,17 @@ func BenchmarkCall(b *testing.B) {
 		ask  func()
 	}{
 		{"channels", func() { r := make(chan int, 1); ch <- asked{1, r}; <-r }},
+		{"channels-ctx", func() {
+			r := make(chan int, 1)
+			select {
+			case ch <- asked{1, r}:
+			case <-ctx.Done():
+			}
+			select {
+			case <-r:
+			case <-ctx.Done():
+			}
+		}},
 		{"channels-reused", func() { ch <- asked{1, kept}; <-kept }},
 	} {
 		b.Run(base.name, func(b *testing.B) {

@@ -257,9 +257,11 @@ func (p *Proc) stopDeadline() time.Time { return time.Now().Add(p.cfg.StopBound)
 func (p *Proc) start(parent *cell, name string, k *kind, make func(context.Context) (any, error)) (*birth, error) {
 	if name == "" {
 		var b [16]byte
-		name = string(strconv.AppendUint(append(b[:0], '_'), p.names.Add(1), 36))
+		name = string(strconv.AppendUint(append(b[:0], madeUp), p.names.Add(1), 36))
 	} else if err := id.CheckName(name); err != nil {
 		return nil, err
+	} else if name[0] == madeUp {
+		return nil, fmt.Errorf("%q: %w: names that start with %q are made up by procs", name, ErrNameTaken, madeUp)
 	}
 	c := &cell{typ: k, parent: parent}
 	if parent == nil {
@@ -275,13 +277,16 @@ func (p *Proc) start(parent *cell, name string, k *kind, make func(context.Conte
 	return b, nil
 }
 
+// madeUp is what the names of actors begin with that were spawned without one.
+const madeUp = '_'
+
 func (p *Proc) add(c *cell) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing {
 		return ErrShuttingDown
 	}
-	if p.cells[c.name] != nil {
+	if c.name[0] != madeUp && p.cells[c.name] != nil {
 		return fmt.Errorf("%q: %w", c.name, ErrNameTaken)
 	}
 	p.cells[c.name] = c
