@@ -21,7 +21,7 @@ import (
 // that each left a goroutine, a descriptor or 512 bytes would show (PH-14).
 func TestReal1000SpawnsLeakNothing(t *testing.T) {
 	n := 1000
-	if testing.Short() {
+	if testing.Short() || shadowed() { // the whole thousand runs without the detector
 		n = 200
 	}
 	warm := n * 3 / 10
