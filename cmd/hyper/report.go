@@ -40,11 +40,8 @@ type procLine struct {
 // ok reports whether the demo has shown what it is to show.
 func (r *report) ok() bool { return r.Verified && (r.Leftover == nil || *r.Leftover == 0) }
 
-func (r *report) writeJSON(w io.Writer) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(r)
-}
+// writeJSON writes the report for programs: one document on one line.
+func (r *report) writeJSON(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
 
 // writeText writes the report for people.
 func (r *report) writeText(w io.Writer) error {
