@@ -133,8 +133,9 @@ func TestRealParseStat(t *testing.T) {
 func FuzzParseStat(f *testing.F) {
 	f.Add("7 (a) T 1 (b) Z 1 70 700 0")
 	f.Add(")")
+	f.Add(")\x00 0 0 0")
 	f.Fuzz(func(t *testing.T, line string) {
-		if st, ok := parseStat(line); ok && st.state == 0 {
+		if st, ok := parseStat(line); ok && !letter(st.state) {
 			t.Errorf("%q: accepted without a state", line)
 		}
 	})

@@ -63,10 +63,12 @@ func readStat(pid int) (stat, bool) {
 func parseStat(line string) (stat, bool) {
 	i := strings.LastIndexByte(line, ')')
 	fields := strings.Fields(line[i+1:])
-	if i < 0 || len(fields) < 4 || len(fields[0]) != 1 {
+	if i < 0 || len(fields) < 4 || len(fields[0]) != 1 || !letter(fields[0][0]) {
 		return stat{}, false
 	}
 	pgrp, err1 := strconv.Atoi(fields[2])
 	session, err2 := strconv.Atoi(fields[3])
 	return stat{state: fields[0][0], pgrp: pgrp, session: session}, err1 == nil && err2 == nil
 }
+
+func letter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }
