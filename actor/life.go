@@ -17,8 +17,14 @@ type ending struct {
 	timer    *time.Timer
 	failure  *Failure
 	cause    error
-	kidsTold bool          // used by the actor's goroutine alone
+	told     order         // to the children; used by the actor's goroutine alone
 	done     chan struct{} // closed at the end
+}
+
+// order is how an actor has to end.
+type order struct {
+	drain    bool
+	deadline time.Time
 }
 
 // drainReserve is the part of a stop's budget that is kept for what comes
@@ -79,8 +85,9 @@ func (c *cell) setTimer(e *ending) {
 	}
 	left := time.Until(e.deadline)
 	if e.drain {
+		deadline := e.deadline
 		e.timer = time.AfterFunc(left-left/drainReserve, func() {
-			c.stop(false, e.deadline, fmt.Errorf("drain: the budget is used up"))
+			c.stop(false, deadline, errDrainOver)
 		})
 		return
 	}
@@ -100,15 +107,19 @@ func (c *cell) advance() bool {
 	if !c.ends.Load() {
 		return true
 	}
+	if c.gone.Load() {
+		return false
+	}
+	if !c.halt.Load() && !c.queue.idle() {
+		return true
+	}
 	c.mu.Lock()
 	e := c.end
+	now := order{e.drain, e.deadline}
 	c.mu.Unlock()
-	switch {
-	case e == nil || !c.halt.Load() && !c.queue.idle():
-		return !c.gone.Load()
-	case !e.kidsTold:
-		e.kidsTold = true
-		c.stopKids(e)
+	if e.told != now { // nothing yet, or less strictly
+		e.told = now
+		c.stopKids(now)
 	}
 	if c.nkids.Load() > 0 {
 		return true
@@ -126,13 +137,10 @@ func (c *cell) failure() *Failure {
 }
 
 // stopKids passes the order on, with most of what is left of the budget (AC-4).
-func (c *cell) stopKids(e *ending) {
-	c.mu.Lock()
-	drain, deadline := e.drain, e.deadline
-	c.mu.Unlock()
-	left := time.Until(deadline)
+func (c *cell) stopKids(o order) {
+	left := time.Until(o.deadline)
 	for _, k := range c.proc.kidsOf(c) {
-		k.stop(drain, deadline.Add(-left/10), fmt.Errorf("parent %s ends", c.name))
+		k.stop(o.drain, o.deadline.Add(-left/10), fmt.Errorf("parent %s ends", c.name))
 	}
 }
 
@@ -201,18 +209,22 @@ func (c *cell) finish(f *Failure, abandoned bool) {
 	close(done)
 }
 
-var errEnded = errors.New("actor has ended")
+var (
+	errEnded     = errors.New("actor has ended")
+	errDrainOver = errors.New("the time to drain is used up")
+)
 
 // abandon gives up on an actor that did not end in time: its handler ignores
 // that its ctx is cancelled. It is detached and reported; its goroutine stays
-// for as long as the handler does (AC-3).
+// for as long as the handler does (AC-3). Its children, whom it could not tell,
+// get a budget of their own.
 func (c *cell) abandon() {
 	if c.gone.Load() {
 		return
 	}
 	f := &Failure{Actor: c.id(), Type: c.typ.name, Err: ErrAbandoned, Stack: stackOf(c)}
 	for _, k := range c.proc.kidsOf(c) {
-		k.stop(false, time.Now(), f.Err)
+		k.stop(false, c.proc.stopDeadline(), f.Err)
 	}
 	c.proc.addAbandoned(c.id())
 	c.finish(f, true)

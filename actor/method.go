@@ -93,7 +93,7 @@ func (m Method[A, Req, Resp]) After(ctx context.Context, d time.Duration, req Re
 	if s.cell == nil || !s.cell.typ.has(m.def) {
 		return nil, fmt.Errorf("timer for %s: %w: the ctx is not that of an actor with this method", m.def.name, ErrNoMethod)
 	}
-	t := time.AfterFunc(d, func() { s.cell.order(&request[A, Req, Resp]{method: m.def, req: req, from: s}) })
+	t := time.AfterFunc(d, func() { s.cell.order(&alarm[A, Req, Resp]{request[A, Req, Resp]{method: m.def, req: req, from: s}}) })
 	return t.Stop, nil
 }
 

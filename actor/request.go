@@ -48,3 +48,10 @@ func (r *request[A, Req, Resp]) reject(c *cell, reason wire.Reason, why string) 
 }
 
 func (r *request[A, Req, Resp]) reuse() bool { return true }
+
+// alarm is a request of an actor to itself, by a timer. When the actor has
+// ended nobody misses it.
+type alarm[A, Req, Resp any] struct{ request[A, Req, Resp] }
+
+func (*alarm[A, Req, Resp]) reject(*cell, wire.Reason, string) {}
+func (*alarm[A, Req, Resp]) reuse() bool                       { return false }

@@ -126,3 +126,30 @@ func TestAC9DefaultEndsTheProc(t *testing.T) {
 		}
 	})
 }
+
+// AC-4: what tightens the stop of a parent tightens that of its children.
+func TestAC4TighterStopReachesChildren(t *testing.T) {
+	inBubble(t, actor.Config{}, func(t *testing.T, ctx context.Context, p *actor.Proc) {
+		var events []string
+		up, kid := family(t, ctx, p, actor.Escalate, &events)
+		if err := slow.Send(ctx, kid, time.Hour); err != nil { // it returns when its ctx ends
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		start := time.Now()
+		short, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if err := up.Drain(short, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("drain with a busy child: %v", err)
+		}
+		if err := up.Stop(ctx, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d != time.Second {
+			t.Errorf("the child ended %v after the drain began, want with the stop, after 1s", d)
+		}
+		if want := []string{"kid ended, failed: false", "parent cleans up"}; !slices.Equal(events, want) {
+			t.Errorf("events %q, want %q", events, want)
+		}
+	})
+}
