@@ -118,15 +118,15 @@ func newAgent(context.Context, None) (Agent, error) {
 func (a *agent) SpawnActor(ctx context.Context, r SpawnRequest, reply Reply[id.Actor]) error {
 	t := a.proc.types[r.Type]
 	if t == nil {
-		return fmt.Errorf("%w: %q is not among the types of proc %s (%s)", ErrNoType, r.Type, a.proc.id, a.typeNames())
+		return refuse(reply, fmt.Errorf("%w: %q is not among the types of proc %s (%s)", ErrNoType, r.Type, a.proc.id, a.typeNames()))
 	}
 	make, err := t.decode(r.Params)
 	if err != nil {
-		return err
+		return refuse(reply, err)
 	}
 	b, err := a.proc.start(nil, r.Name, t.erased(), make)
 	if err != nil {
-		return err
+		return refuse(reply, err)
 	}
 	go func() { // ends when the actor was made, or the proc ends
 		if err := b.made(a.proc.base); err != nil {
@@ -135,6 +135,13 @@ func (a *agent) SpawnActor(ctx context.Context, r SpawnRequest, reply Reply[id.A
 		}
 		reply.Send(b.cell.id())
 	}()
+	return nil
+}
+
+// refuse answers with err. The agent does not return it: an error that nobody
+// waits for would end the agent, and with it the proc.
+func refuse[T any](reply Reply[T], err error) error {
+	reply.Fail(err)
 	return nil
 }
 
@@ -150,7 +157,7 @@ func (a *agent) typeNames() string {
 func (a *agent) StopActor(ctx context.Context, r StopRequest, reply Reply[None]) error {
 	c := a.proc.cell(r.Name)
 	if c == nil || c == a.proc.agent {
-		return fmt.Errorf("stop %q in %s: %w", r.Name, a.proc.id, ErrNoActor)
+		return refuse(reply, fmt.Errorf("stop %q in %s: %w", r.Name, a.proc.id, ErrNoActor))
 	}
 	if r.Budget <= 0 {
 		r.Budget = defaultStopBound
@@ -164,6 +171,10 @@ func (a *agent) StopActor(ctx context.Context, r StopRequest, reply Reply[None])
 }
 
 func (a *agent) DrainProc(ctx context.Context, r DrainRequest, reply Reply[Drained]) error {
+	a.proc.mu.Lock()
+	a.proc.closing = true // nothing is spawned from here on
+	a.proc.drains++
+	a.proc.mu.Unlock()
 	go a.proc.drain(r, reply) // ends with the proc
 	return nil
 }

@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hyperactor/hyperactor/wire"
@@ -13,25 +14,31 @@ import (
 type birth struct {
 	cell *cell
 	make func(context.Context) (any, error)
-	err  error
-	done chan struct{} // takes one value when it was made, or err is set
+	done chan struct{} // takes one value when it was made, or one of the following is set
+	err  error         // the actor's goroutine sets it
+
+	abandoned atomic.Pointer[Failure]
 }
 
 func (b *birth) run(c *cell) error {
-	if c.halt.Load() { // stopped before it began
-		b.reject(c, c.queue.refusal(), "")
+	if c.halt.Load() { // stopped before it began: finish answers
 		return nil
 	}
 	a, err := b.call(c)
 	if err == nil && a == nil {
 		err = fmt.Errorf("type %s made nil", c.typ.name)
 	}
-	if err != nil {
+	if err != nil { // finish answers, when there is no such actor any more
+		b.err = err
 		c.beginEnd(ending{deadline: c.proc.stopDeadline(), cause: err}, wire.ActorFailed)
-	} else {
-		c.actor = a
+		return nil
 	}
-	b.answer(err)
+	if c.birth.Swap(nil) == nil { // it was abandoned meanwhile
+		return nil
+	}
+	c.actor = a
+	c.ran.Store(true)
+	b.done <- struct{}{}
 	return nil
 }
 
@@ -45,9 +52,8 @@ func (b *birth) call(c *cell) (a any, err error) {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("%w: panic: %v\n%s", ErrFailed, v, stack())
 		} else { // runtime.Goexit: the goroutine ends with this
-			err = fmt.Errorf("%w: make called runtime.Goexit", ErrFailed)
-			c.beginEnd(ending{deadline: c.proc.stopDeadline(), cause: err}, wire.ActorFailed)
-			b.answer(err)
+			b.err = fmt.Errorf("%w: make called runtime.Goexit", ErrFailed)
+			c.beginEnd(ending{deadline: c.proc.stopDeadline(), cause: b.err}, wire.ActorFailed)
 		}
 	}()
 	a, err = b.make(&c.scope)
@@ -55,14 +61,18 @@ func (b *birth) call(c *cell) (a any, err error) {
 	return a, err
 }
 
-func (b *birth) answer(err error) {
-	b.err = err
+// answer tells whoever spawned the actor that there is none. If it was abandoned
+// make is still at work, and err not ours to read.
+func (b *birth) answer(abandoned *Failure) {
+	if abandoned != nil {
+		b.abandoned.Store(abandoned)
+	} else if b.err == nil {
+		b.err = fmt.Errorf("%w before it was made", ErrStopped)
+	}
 	b.done <- struct{}{}
 }
 
-func (b *birth) reject(_ *cell, r wire.Reason, why string) {
-	b.answer(fmt.Errorf("%w %s", r, why))
-}
+func (b *birth) reject(*cell, wire.Reason, string) {} // finish answers
 
 func (b *birth) reuse() bool { return false }
 
@@ -80,5 +90,8 @@ func (b *birth) made(ctx context.Context) error {
 		}
 	}
 	b.cell.proc.putDone(b.done)
+	if f := b.abandoned.Load(); f != nil {
+		return f
+	}
 	return b.err
 }

@@ -131,8 +131,10 @@ func (r *call[A, Req, Resp]) answer(number uint64, resp Resp, err error) bool {
 }
 
 func (r *call[A, Req, Resp]) fail(number uint64, c *cell, reason wire.Reason, why string) {
-	var none Resp
-	r.answer(number, none, &UndeliverableError{To: c.id(), Method: r.method.name, Reason: reason, Detail: why})
+	if r.ticket.settle(number) { // r is ours only now
+		r.err = &UndeliverableError{To: c.id(), Method: r.method.name, Reason: reason, Detail: why}
+		r.done <- struct{}{}
+	}
 }
 
 func (r *call[A, Req, Resp]) reject(c *cell, reason wire.Reason, why string) {

@@ -23,6 +23,10 @@ type cell struct {
 	kids, next, prev *cell                  // guarded by proc.mu: the children, as a list
 	nkids            atomic.Int32           // children whose end notice has not been handled
 	halt             atomic.Bool            // no further message is handled
+	barren           atomic.Bool            // has no more children: those that it had were told to end
+	ran              atomic.Bool            // it was made
+	nameless         atomic.Bool            // its name is free again
+	birth            atomic.Pointer[birth]  // until whoever spawned it has the answer
 	ends             atomic.Bool            // it has to end: advance has something to do
 	gone             atomic.Bool            // its terminal state is published
 	called           bool                   // the last message was a call; used by its worker alone
@@ -35,7 +39,7 @@ type cell struct {
 func (c *cell) run(b *batch) {
 	limit := c.typ.mailbox.limit()
 	for yielded := true; ; {
-		if !c.queue.take(b, limit, yielded) {
+		if !c.queue.take(c, b, limit, yielded) {
 			if yielded {
 				return
 			}
@@ -46,10 +50,6 @@ func (c *cell) run(b *batch) {
 		// After a Send the next one is probably on its way, and a yield costs
 		// less than being called again. After a call it is the caller's turn.
 		yielded = b.n == 0 || c.called
-		if len(b.resume) > 0 {
-			c.proc.resume(c, b.resume)
-			b.resume = nil
-		}
 		if !c.work(b) {
 			return
 		}
@@ -59,7 +59,6 @@ func (c *cell) run(b *batch) {
 // work handles one batch. It reports whether the goroutine goes on.
 func (c *cell) work(b *batch) (goOn bool) {
 	ok := false
-	c.at.Store(-1)
 	defer func() {
 		if !ok {
 			goOn = c.broke(recover(), b)
@@ -71,11 +70,11 @@ func (c *cell) work(b *batch) (goOn bool) {
 			b.system = c.queue.takeSystem()
 			c.workSystem(b)
 		}
+		c.at.Store(int32(i)) // before halt is read: it is ours, or abandon sees that it is not
 		if c.halt.Load() {
 			c.rejectRest(b, i)
 			break
 		}
-		c.at.Store(int32(i))
 		c.called = false
 		m := b.user[i]
 		c.handled(m, m.run(c))
@@ -83,8 +82,9 @@ func (c *cell) work(b *batch) (goOn bool) {
 			b.user[i] = nil
 		}
 	}
+	goOn = c.advance()
 	ok = true
-	return c.advance()
+	return goOn
 }
 
 func (c *cell) workSystem(b *batch) {
@@ -118,6 +118,7 @@ func (c *cell) broke(value any, b *batch) (goOn bool) {
 		f.Err = fmt.Errorf("panic: %v", value)
 	}
 	c.failInHand(f.Err.Error())
+	c.inHand.Store(nil)
 	c.queue.putBack(b.system)
 	b.system = nil
 	c.fail(f)
@@ -203,15 +204,12 @@ func (c *cell) waitRoom(ctx context.Context, method string) (*message, error) {
 // deliver queues a message from another proc. It never blocks: what finds no
 // room is parked, and its sender's proc told to hold back (MS-7).
 func (c *cell) deliver(in *incoming) {
-	taken, start, pause, dropped := c.queue.putIncoming(in, c.typ.mailbox)
+	taken, start, dropped := c.queue.putIncoming(c, in)
 	if start {
 		c.proc.run(c)
 	}
 	if dropped != nil {
 		dropped.reject(c, wire.MailboxFull, "it waited longest")
-	}
-	if pause {
-		c.proc.pause(c, in.env.From.Proc)
 	}
 	if !taken {
 		if r := c.queue.refusal(); r != 0 {

@@ -81,10 +81,21 @@ func (p *Proc) undelivered(name string, u Undelivered) {
 	}
 	p.lost.Add(1)
 	if p.cfg.OnUndeliverable != nil {
-		p.cfg.OnUndeliverable(u)
+		p.guard("OnUndeliverable", func() { p.cfg.OnUndeliverable(u) })
 		return
 	}
 	p.cfg.Log.Warn("message was not handled", "to", u.To, "method", u.Method, "reason", u.Reason.Error(), "detail", u.Detail)
+}
+
+// guard calls a hook of the user, whose panic must not hit whoever is told
+// something at that moment.
+func (p *Proc) guard(hook string, call func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.cfg.Log.Error("hook panicked", "hook", hook, "panic", v, "stack", stack())
+		}
+	}()
+	call()
 }
 
 type undeliveredNote struct{ u Undelivered }
@@ -166,12 +177,8 @@ func (h *heldBack) wait(ctx context.Context, a id.Actor) error {
 // pause tells the proc to that c has no room.
 func (p *Proc) pause(c *cell, to id.Proc) { p.flow(wire.Pause, c, to) }
 
-// resume tells procs that c has room again.
-func (p *Proc) resume(c *cell, to []id.Proc) {
-	for _, t := range to {
-		p.flow(wire.Resume, c, t)
-	}
-}
+// resume tells the proc to that c has room again, or that it has ended.
+func (p *Proc) resume(c *cell, to id.Proc) { p.flow(wire.Resume, c, to) }
 
 func (p *Proc) flow(k wire.Kind, c *cell, to id.Proc) {
 	p.post(wire.Envelope{Kind: k, TTL: wire.DefaultTTL, To: to.Actor(""), From: c.id()})

@@ -66,29 +66,35 @@ type remoteAnswer[Resp any] struct {
 }
 
 func (r remoteAnswer[Resp]) answer(number uint64, v Resp, err error) bool {
+	var body []byte
+	if err == nil {
+		body, err = wire.Marshal(v) // the user's code, which may panic: before the ticket is settled
+	}
 	if !r.in.ticket.settle(number) {
 		return false
 	}
-	r.cell.proc.reply(&r.in.env, v, err)
+	r.cell.reply(&r.in.env, body, err)
 	return true
 }
 
-// reply answers the call with a value, or with an error if that is not nil or
-// the value cannot be sent.
-func (p *Proc) reply(call *wire.Envelope, v any, err error) {
-	e := wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: call.Call, To: call.From, From: call.To, Method: call.Method}
-	if err == nil {
-		e.Body, err = wire.Marshal(v)
+// reply answers the call with an encoded value, or with err. The actor waits
+// while the queue to the caller's process is full; the agent, who has to answer
+// others, does not (AC-11).
+func (c *cell) reply(call *wire.Envelope, body []byte, err error) {
+	e := wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: call.Call, To: call.From, From: call.To, Method: call.Method, Body: body}
+	if err != nil {
+		e.Code, e.Body = wireCode(err), clip(err.Error())
 	}
-	if err == nil {
-		err = p.route(&e)
-		if !errors.Is(err, wire.TooLarge) {
-			p.countLost(err)
-			return
-		}
+	if c.parent == nil {
+		c.proc.post(e)
+		return
 	}
-	e.Code, e.Body = wireCode(err), clip(err.Error())
-	p.countLost(p.route(&e))
+	err = c.proc.route(&e)
+	if errors.Is(err, wire.TooLarge) {
+		e.Code, e.Body = wireCode(err), clip(err.Error())
+		err = c.proc.route(&e)
+	}
+	c.proc.countLost(err)
 }
 
 // giveBack returns a message that was not handled to the proc that sent it.

@@ -18,6 +18,7 @@ type ending struct {
 	failure  *Failure
 	cause    error
 	told     order         // to the children; used by the actor's goroutine alone
+	cleaned  bool          // likewise
 	done     chan struct{} // closed at the end
 }
 
@@ -119,6 +120,7 @@ func (c *cell) advance() bool {
 	c.mu.Unlock()
 	if e.told != now { // nothing yet, or less strictly
 		e.told = now
+		c.barren.Store(true) // before the children are listed
 		c.stopKids(now)
 	}
 	if c.nkids.Load() > 0 {
@@ -153,9 +155,10 @@ type Stopper interface {
 
 func (c *cell) cleanUp(e *ending) {
 	s, ok := c.actor.(Stopper)
-	if f := c.failure(); !ok || f != nil && f.Panicked {
+	if f := c.failure(); !ok || e.cleaned || f != nil && f.Panicked {
 		return
 	}
+	e.cleaned = true
 	c.mu.Lock()
 	deadline := e.deadline
 	c.mu.Unlock()
@@ -187,7 +190,7 @@ func (c *cell) finish(f *Failure, abandoned bool) {
 	if f != nil {
 		reason = wire.ActorFailed
 	}
-	left, first := c.queue.finish(reason, int(c.at.Load()), abandoned)
+	left, first := c.queue.finish(c, reason, abandoned)
 	if !first {
 		return
 	}
@@ -196,7 +199,8 @@ func (c *cell) finish(f *Failure, abandoned bool) {
 	if abandoned {
 		c.failInHand("its handler did not return")
 	}
-	c.notify(End{Actor: c.id(), Type: c.typ.name, Failure: f})
+	c.proc.freeName(c) // a supervisor may spawn the next one under it at once
+	c.notify(&childEnd{End: End{Actor: c.id(), Type: c.typ.name, Failure: f}, child: c})
 	c.cancel(errEnded)
 	c.mu.Lock()
 	if c.end.timer != nil {
@@ -206,7 +210,17 @@ func (c *cell) finish(f *Failure, abandoned bool) {
 	c.gone.Store(true)
 	c.mu.Unlock()
 	c.proc.remove(c)
+	failed := f != nil
+	if b := c.birth.Swap(nil); b != nil {
+		if !abandoned {
+			f = nil
+		}
+		b.answer(f)
+	}
 	close(done)
+	if failed && c.parent == nil { // the end of the agent is the end of the proc
+		c.proc.beginEnd(false, c.proc.cfg.StopBound, c.failure())
+	}
 }
 
 var (
@@ -217,14 +231,14 @@ var (
 // abandon gives up on an actor that did not end in time: its handler ignores
 // that its ctx is cancelled. It is detached and reported; its goroutine stays
 // for as long as the handler does (AC-3). Its children, whom it could not tell,
-// get a budget of their own.
+// get a short one of their own.
 func (c *cell) abandon() {
 	if c.gone.Load() {
 		return
 	}
 	f := &Failure{Actor: c.id(), Type: c.typ.name, Err: ErrAbandoned, Stack: stackOf(c)}
 	for _, k := range c.proc.kidsOf(c) {
-		k.stop(false, c.proc.stopDeadline(), f.Err)
+		k.stop(false, time.Now().Add(c.proc.cfg.StopBound/drainReserve), f.Err)
 	}
 	c.proc.addAbandoned(c.id())
 	c.finish(f, true)

@@ -61,6 +61,7 @@ type queue struct {
 	system  []message
 	running bool        // a goroutine is at work
 	closed  wire.Reason // why no user message is taken any more; zero while open
+	cut     int         // where finish found the goroutine of an abandoned actor in its batch
 	ended   bool        // nothing at all is taken any more
 	flow    *flow       // nil until the queue was full once
 
@@ -79,7 +80,6 @@ type batch struct {
 	user   [maxBatch]message // nil: nothing of it may be used again
 	n      int
 	system []message
-	resume []id.Proc // procs to be told that there is room
 }
 
 // begin locks q and returns the slot for one more message. If there is no
@@ -117,12 +117,12 @@ func (q *queue) putSystem(m message) (taken, start bool) {
 
 // take fills b with what is next. It reports false when there is nothing; if
 // last is set, the goroutine that called it must then end.
-func (q *queue) take(b *batch, limit int, last bool) bool {
+func (q *queue) take(c *cell, b *batch, limit int, last bool) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.settle(b)
 	if q.flow != nil {
-		q.refill(b, limit)
+		q.refill(c, limit)
 	}
 	b.system, q.system = q.system, nil
 	q.urgent.Store(false)
@@ -131,7 +131,8 @@ func (q *queue) take(b *batch, limit int, last bool) bool {
 		b.user[i] = *q.user.pop()
 	}
 	q.held = b.n
-	some := b.n > 0 || len(b.system) > 0 || len(b.resume) > 0
+	c.at.Store(-1)
+	some := b.n > 0 || len(b.system) > 0
 	q.running = some || !last
 	return some
 }
@@ -159,10 +160,17 @@ func (q *queue) putBack(system []message) {
 func (q *queue) claim(b *batch, i int) []message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.ended || i >= b.n {
+	end := b.n
+	if q.ended {
+		end = min(end, q.cut+1)
+	}
+	if i >= end {
 		return nil
 	}
-	return b.user[i:b.n]
+	for k := i; k < end; k++ {
+		*q.user.at(q.user.done + uint64(k)) = nil
+	}
+	return b.user[i:end]
 }
 
 // takeSystem returns system work that came while a batch is being handled.
@@ -175,9 +183,10 @@ func (q *queue) takeSystem() []message {
 	return s
 }
 
-// refill moves parked messages in, wakes senders that wait for room, and
-// names the procs that may send again.
-func (q *queue) refill(b *batch, limit int) {
+// refill moves parked messages in, wakes senders that wait for room, and tells
+// procs that they may send again: under the lock, like a pause, so that neither
+// overtakes the other.
+func (q *queue) refill(c *cell, limit int) {
 	f := q.flow
 	for len(f.parked) > 0 && q.user.len() < limit {
 		*q.user.push() = f.parked[0]
@@ -188,10 +197,14 @@ func (q *queue) refill(b *batch, limit int) {
 		return
 	}
 	q.wakeSenders()
-	for p := range f.paused {
-		b.resume = append(b.resume, p)
+	q.resumeAll(c)
+}
+
+func (q *queue) resumeAll(c *cell) {
+	for p := range q.flow.paused {
+		c.proc.resume(c, p)
 	}
-	clear(f.paused)
+	clear(q.flow.paused)
 }
 
 func (q *queue) wakeSenders() {
@@ -293,14 +306,15 @@ func (q *queue) refusal() wire.Reason {
 	return q.closed
 }
 
-// putIncoming queues a message from another proc, or parks it. pause says that
-// its proc has to be told to hold back, dropped is the message that made room.
-func (q *queue) putIncoming(in *incoming, box Mailbox) (taken, start, pause bool, dropped message) {
+// putIncoming queues a message from another proc, or parks it and tells the
+// proc to hold back. dropped is the message that made room.
+func (q *queue) putIncoming(c *cell, in *incoming) (taken, start bool, dropped message) {
+	box := c.typ.mailbox
 	limit := box.limit()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed != 0 {
-		return false, false, false, nil
+		return false, false, nil
 	}
 	if q.user.len()+q.held >= limit || q.flow != nil && len(q.flow.parked) > 0 {
 		switch {
@@ -308,24 +322,27 @@ func (q *queue) putIncoming(in *incoming, box Mailbox) (taken, start, pause bool
 			q.flow.parked = append(q.flow.parked, in)
 			_, told := q.flow.paused[in.env.From.Proc]
 			q.flow.paused[in.env.From.Proc] = struct{}{}
-			return true, false, !told, nil
+			if !told {
+				c.proc.pause(c, in.env.From.Proc)
+			}
+			return true, false, nil
 		case box.Full == DropOldest && q.user.len() > 0:
 			slot := q.user.pop()
 			dropped, *slot = *slot, nil
 		default:
-			return false, false, false, nil
+			return false, false, nil
 		}
 	}
 	*q.user.push() = in
 	start = !q.running
 	q.running = true
-	return true, start, false, dropped
+	return true, start, dropped
 }
 
 // finish refuses everything from now on and returns what is left. Only the
 // first call reports true. When the actor is abandoned, what its goroutine has
-// taken and not begun is left too; at says where it is.
-func (q *queue) finish(r wire.Reason, at int, abandoned bool) (left []message, first bool) {
+// taken and not begun is left too.
+func (q *queue) finish(c *cell, r wire.Reason, abandoned bool) (left []message, first bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ended {
@@ -336,12 +353,19 @@ func (q *queue) finish(r wire.Reason, at int, abandoned bool) (left []message, f
 		q.closed = r
 	}
 	q.wakeSenders()
+	q.cut = maxBatch
 	if abandoned {
-		for i := at + 1; i < q.held; i++ {
-			left = append(left, *q.user.at(q.user.done + uint64(i)))
+		q.cut = int(c.at.Load())
+		for i := q.cut + 1; i < q.held; i++ {
+			if m := *q.user.at(q.user.done + uint64(i)); m != nil {
+				left = append(left, m)
+			}
 		}
 	}
 	left = append(append(left, q.empty()...), q.system...)
 	q.system = nil
+	if q.flow != nil {
+		q.resumeAll(c)
+	}
 	return left, true
 }

@@ -14,6 +14,7 @@ import (
 type calls struct {
 	mu      sync.Mutex // guards the following
 	last    uint64
+	closed  bool // the proc has ended: nobody would bring an answer
 	waiting map[uint64]outCall
 }
 
@@ -28,12 +29,21 @@ type taker interface {
 	fail(r wire.Reason, cause error)
 }
 
-func (c *calls) add(to id.Actor, t taker) uint64 {
+func (c *calls) add(to id.Actor, t taker) (number uint64, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.closed {
+		return 0, false
+	}
 	c.last++
 	c.waiting[c.last] = outCall{to, t}
-	return c.last
+	return c.last, true
+}
+
+func (c *calls) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
 }
 
 func (c *calls) remove(n uint64) (outCall, bool) {
@@ -93,7 +103,11 @@ func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, to id.Act
 	if err != nil {
 		return o.resp, err
 	}
-	e.Kind, e.Call = wire.Call, p.calls.add(to, o)
+	number, ok := p.calls.add(to, o)
+	if !ok {
+		return o.resp, &UndeliverableError{To: to, Method: d.name, Reason: wire.ShuttingDown}
+	}
+	e.Kind, e.Call = wire.Call, number
 	if err := p.out(ctx, e); err != nil {
 		if _, mine := p.calls.remove(e.Call); mine {
 			return o.resp, err

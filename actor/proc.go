@@ -53,20 +53,23 @@ type Proc struct {
 	agent *cell
 	main  sender // callers outside any actor
 
-	base    context.Context // bounds what is sent for nobody who waits; ends with the proc
-	cancel  context.CancelCauseFunc
-	names   atomic.Uint64 // made-up names
-	lost    atomic.Uint64 // replies and returns that could not be sent, and the like
-	dones   sync.Pool     // of chan struct{} with room for one
-	workers workers
-	calls   calls
-	held    heldBack
-	outbox  outbox
+	base     context.Context // bounds what is sent for nobody who waits; ends with the proc
+	cancel   context.CancelCauseFunc
+	names    atomic.Uint64 // made-up names
+	lost     atomic.Uint64 // replies and returns that could not be sent, and the like
+	dones    sync.Pool     // of chan struct{} with room for one
+	workers  workers
+	calls    calls
+	held     heldBack
+	outboxes outboxes
 
 	mu        sync.RWMutex // guards the following
 	cells     map[string]*cell
-	closing   bool // nothing is spawned any more
-	ending    bool // end runs
+	alive     int           // actors that have not ended, the agent among them
+	alone     chan struct{} // closed when only the agent is left; nil if nobody waits
+	closing   bool          // nothing is spawned any more
+	drains    int           // drains that the agent has not answered
+	ending    bool          // end runs
 	err       error
 	abandoned []id.Actor
 
@@ -98,7 +101,10 @@ func NewProc(cfg Config) (*Proc, error) {
 		err = agent.made(p.base)
 	}
 	if err == nil && cfg.Gateway != nil {
-		err = cfg.Gateway.Bind(p.id, p)
+		if err = cfg.Gateway.Bind(p.id, p); err != nil {
+			p.cfg.Gateway = nil // it is not ours to unbind
+			p.Stop(context.Background(), cfg.StopBound)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("actor: proc %s: %w", p.id, err)
@@ -204,6 +210,7 @@ func (p *Proc) end(why error) {
 	if p.cfg.Gateway != nil {
 		p.cfg.Gateway.Unbind(p.id, why)
 	}
+	p.calls.close()
 	p.failCalls(func(id.Proc) bool { return true }, wire.ShuttingDown, why)
 	p.cancel(why)
 	p.workers.close()
@@ -211,26 +218,37 @@ func (p *Proc) end(why error) {
 }
 
 // actorsEnded waits until every actor but the agent has ended. All have been
-// told to, and no more are spawned.
+// told to, or will be by their parents, and no more are spawned.
 func (p *Proc) actorsEnded() {
-	for _, k := range p.kidsOf(p.agent) {
-		<-k.stop(true, time.Now().Add(time.Hour), errEnded)
+	p.mu.Lock()
+	if p.alive <= 1 {
+		p.mu.Unlock()
+		return
 	}
+	if p.alone == nil {
+		p.alone = make(chan struct{})
+	}
+	alone := p.alone
+	p.mu.Unlock()
+	<-alone
 }
 
 // drain is Drain for the agent: the answer goes out when the actors have
 // ended, while the agent still lives.
 func (p *Proc) drain(r DrainRequest, reply Reply[Drained]) {
-	p.mu.Lock()
-	p.closing = true // nothing is spawned while we wait
-	p.mu.Unlock()
 	deadline := time.Now().Add(r.Budget)
 	for _, k := range p.kidsOf(p.agent) {
 		k.stop(true, deadline, fmt.Errorf("proc %s: %w: %s", p.id, ErrShuttingDown, r.Reason))
 	}
 	p.actorsEnded()
 	reply.Send(Drained{p.Abandoned()})
-	p.beginEnd(true, r.Budget, nil)
+	p.mu.Lock()
+	p.drains--
+	last := p.drains == 0
+	p.mu.Unlock()
+	if last { // the agent ends when it has answered all
+		p.beginEnd(true, r.Budget, nil)
+	}
 }
 
 // unhandled is a failure that no actor handled (AC-9).
@@ -243,7 +261,7 @@ func (p *Proc) unhandled(f *Failure) {
 		return // Abandoned tells
 	}
 	if p.cfg.OnFailure != nil {
-		p.cfg.OnFailure(f)
+		p.guard("OnFailure", func() { p.cfg.OnFailure(f) })
 		return
 	}
 	p.cfg.Log.Error("actor failed", "report", f.Report())
@@ -269,6 +287,7 @@ func (p *Proc) start(parent *cell, name string, k *kind, make func(context.Conte
 	}
 	c.scope.proc, c.scope.name, c.scope.cell = p, name, c
 	b := &birth{cell: c, make: make, done: p.getDone()}
+	c.birth.Store(b)
 	c.queue.putSystem(b) // before anybody can find c (AC-1)
 	if err := p.add(c); err != nil {
 		return nil, err
@@ -286,10 +305,14 @@ func (p *Proc) add(c *cell) error {
 	if p.closing {
 		return ErrShuttingDown
 	}
+	if up := c.parent; up != nil && (up.halt.Load() || up.barren.Load()) {
+		return fmt.Errorf("%w: its parent %s ends", ErrStopped, up.name)
+	}
 	if c.name[0] != madeUp && p.cells[c.name] != nil {
 		return fmt.Errorf("%q: %w", c.name, ErrNameTaken)
 	}
 	p.cells[c.name] = c
+	p.alive++
 	if up := c.parent; up != nil {
 		c.next = up.kids
 		if c.next != nil {
@@ -301,10 +324,23 @@ func (p *Proc) add(c *cell) error {
 	return nil
 }
 
-func (p *Proc) remove(c *cell) {
+// freeName lets another actor have c's name.
+func (p *Proc) freeName(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.cells, c.name)
+	c.nameless.Store(true)
+}
+
+// remove forgets an actor that has ended.
+func (p *Proc) remove(c *cell) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.alive--
+	if p.alone != nil && p.alive == 1 {
+		close(p.alone)
+		p.alone = nil
+	}
 	switch {
 	case c.prev != nil:
 		c.prev.next = c.next

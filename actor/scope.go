@@ -36,7 +36,7 @@ func (s *sender) id() id.Actor { return s.proc.id.Actor(s.name) }
 
 // find returns the living actor called name in the sender's own proc, or nil.
 func (s *sender) find(name string) *cell {
-	if c := s.last.Load(); c != nil && c.name == name && !c.gone.Load() {
+	if c := s.last.Load(); c != nil && c.name == name && !c.nameless.Load() {
 		return c
 	}
 	c := s.proc.cell(name)

@@ -81,9 +81,9 @@ const (
 
 // notify gives the end notice to the parent, or to the next one above that
 // still lives.
-func (c *cell) notify(e End) {
+func (c *cell) notify(m *childEnd) {
 	for p := c.parent; p != nil; p = p.parent {
-		if p.order(&childEnd{End: e, child: c}) {
+		if p.order(m) {
 			return
 		}
 	}
@@ -99,7 +99,7 @@ func (m *childEnd) run(c *cell) error {
 	if m.child.parent == c {
 		c.nkids.Add(-1)
 	}
-	if m.child.actor == nil { // it never ran; who spawned it has the error
+	if !m.child.ran.Load() { // whoever spawned it has the error
 		return nil
 	}
 	verdict := Escalate
@@ -115,7 +115,7 @@ func (m *childEnd) run(c *cell) error {
 	return nil
 }
 
-func (m *childEnd) reject(c *cell, _ wire.Reason, _ string) { c.notify(m.End) }
+func (m *childEnd) reject(c *cell, _ wire.Reason, _ string) { c.notify(m) }
 
 func (m *childEnd) reuse() bool { return false }
 
