@@ -116,7 +116,10 @@ func (rt *Runtime) procs(parts *host.Config, service, local id.Proc) (err error)
 	parts.Local, err = actor.NewProc(actor.Config{
 		ID: local, Types: rt.cfg.Types, Gateway: parts.Gateway, OnFailure: rt.cfg.OnFailure, Log: rt.cfg.Log,
 	})
-	return err
+	if err != nil {
+		return errors.Join(err, parts.Service.Stop(context.Background(), rt.cfg.Grace))
+	}
+	return nil
 }
 
 func (rt *Runtime) manager(parts host.Config, token []byte) host.ProcManager {

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,9 +72,18 @@ func Child(ctx context.Context, cfg ChildConfig) error {
 	control.SetReadDeadline(time.Time{})
 	if b.Version != version {
 		err := fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, b.Version, version)
-		return errors.Join(err, writeControl(control, note{Version: version, Failure: err.Error()}))
+		return errors.Join(err, writeControl(control, failed(err)))
 	}
 	return serve(ctx, cfg, control, b)
+}
+
+// maxFailure bounds the text of a note, so that a long panic fits a message.
+const maxFailure = 32 << 10
+
+// failed is the note of a proc that ends because of err.
+func failed(err error) note {
+	text := err.Error()
+	return note{Version: version, Failure: strings.ToValidUTF8(text[:min(len(text), maxFailure)], "?")}
 }
 
 // inheritedControl takes the control descriptor, and sees that no child of ours
@@ -107,7 +117,7 @@ func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot) (err 
 	}()
 	p, addr, err := open(ctx, cfg, gw, b)
 	if err != nil {
-		return errors.Join(err, writeControl(control, note{Version: version, Failure: err.Error()}))
+		return errors.Join(err, writeControl(control, failed(err)))
 	}
 	if err := writeControl(control, note{Version: version, Once: b.Once, Addr: addr}); err != nil {
 		return errors.Join(fmt.Errorf("handshake with the host: %w", err), p.Stop(context.Background(), 0))
@@ -117,7 +127,7 @@ func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot) (err 
 	}
 	follow(ctx, cfg, control, p)
 	if err := p.Err(); err != nil {
-		writeControl(control, note{Version: version, Failure: err.Error()}) // the host may be gone: then nobody wants it
+		writeControl(control, failed(err)) // the host may be gone: then nobody wants it
 		return err
 	}
 	return nil
