@@ -16,10 +16,8 @@ import (
 // doer is an actor whose message is what it has to do. It lives in the proc of
 // its sender.
 type doer struct {
-	run    func(ctx context.Context, f string) error
 	onEnd  func(ctx context.Context, e actor.End) actor.Verdict
 	onStop func(ctx context.Context) error
-	undel  func(u actor.Undelivered)
 }
 
 func (z *doer) ChildEnded(ctx context.Context, e actor.End) actor.Verdict {
