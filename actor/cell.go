@@ -23,13 +23,13 @@ type cell struct {
 	kids, next, prev *cell                  // guarded by proc.mu: the children, as a list
 	nkids            atomic.Int32           // children whose end notice has not been handled
 	halt             atomic.Bool            // no further message is handled
-	barren           atomic.Bool            // has no more children: those that it had were told to end
 	ran              atomic.Bool            // it was made
 	nameless         atomic.Bool            // its name is free again
 	birth            atomic.Pointer[birth]  // until whoever spawned it has the answer
 	ends             atomic.Bool            // it has to end: advance has something to do
 	gone             atomic.Bool            // its terminal state is published
 	called           bool                   // the last message was a call; used by its worker alone
+	barren           bool                   // guarded by proc.mu: it has no more children, those that it had were told to end
 	at               atomic.Int32           // which message of the batch is being handled
 	inHand           atomic.Pointer[ticket] // the call that is being handled
 }

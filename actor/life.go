@@ -120,7 +120,6 @@ func (c *cell) advance() bool {
 	c.mu.Unlock()
 	if e.told != now { // nothing yet, or less strictly
 		e.told = now
-		c.barren.Store(true) // before the children are listed
 		c.stopKids(now)
 	}
 	if c.nkids.Load() > 0 {
@@ -141,7 +140,7 @@ func (c *cell) failure() *Failure {
 // stopKids passes the order on, with most of what is left of the budget (AC-4).
 func (c *cell) stopKids(o order) {
 	left := time.Until(o.deadline)
-	for _, k := range c.proc.kidsOf(c) {
+	for _, k := range c.proc.lastKidsOf(c) {
 		k.stop(o.drain, o.deadline.Add(-left/10), fmt.Errorf("parent %s ends", c.name))
 	}
 }

@@ -57,11 +57,11 @@ type message interface {
 type queue struct {
 	mu      sync.Mutex // guards the following
 	user    ring[message]
-	held    int // messages of the last batch, done or being handled
+	held    int32 // messages of the last batch, done or being handled
 	system  []message
 	running bool        // a goroutine is at work
 	closed  wire.Reason // why no user message is taken any more; zero while open
-	cut     int         // where finish found the goroutine of an abandoned actor in its batch
+	cut     int32       // where finish found the goroutine of an abandoned actor in its batch
 	ended   bool        // nothing at all is taken any more
 	flow    *flow       // nil until the queue was full once
 
@@ -86,7 +86,7 @@ type batch struct {
 // room, or q is closed, it returns nil and q is not locked.
 func (q *queue) begin(limit int) *message {
 	q.mu.Lock()
-	if q.closed == 0 && q.user.len()+q.held < limit {
+	if q.closed == 0 && q.user.len()+int(q.held) < limit {
 		return q.user.push()
 	}
 	q.mu.Unlock()
@@ -130,7 +130,7 @@ func (q *queue) take(c *cell, b *batch, limit int, last bool) bool {
 	for i := range b.n {
 		b.user[i] = *q.user.pop()
 	}
-	q.held = b.n
+	q.held = int32(b.n)
 	c.at.Store(-1)
 	some := b.n > 0 || len(b.system) > 0
 	q.running = some || !last
@@ -141,7 +141,7 @@ func (q *queue) take(c *cell, b *batch, limit int, last bool) bool {
 func (q *queue) settle(b *batch) {
 	for i := range q.held {
 		if b.user[i] == nil {
-			*q.user.at(q.user.done + uint64(i)) = nil
+			*q.user.at(q.user.done + uint32(i)) = nil
 		}
 	}
 	q.user.settle()
@@ -162,13 +162,13 @@ func (q *queue) claim(b *batch, i int) []message {
 	defer q.mu.Unlock()
 	end := b.n
 	if q.ended {
-		end = min(end, q.cut+1)
+		end = min(end, int(q.cut)+1)
 	}
 	if i >= end {
 		return nil
 	}
 	for k := i; k < end; k++ {
-		*q.user.at(q.user.done + uint64(k)) = nil
+		*q.user.at(q.user.done + uint32(k)) = nil
 	}
 	return b.user[i:end]
 }
@@ -218,7 +218,7 @@ func (q *queue) wakeSenders() {
 func (q *queue) roomy() <-chan struct{} {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed != 0 || q.user.len()+q.held == 0 { // no take would close it
+	if q.closed != 0 || q.user.len()+int(q.held) == 0 { // no take would close it
 		now := make(chan struct{})
 		close(now)
 		return now
@@ -316,7 +316,7 @@ func (q *queue) putIncoming(c *cell, in *incoming) (taken, start bool, dropped m
 	if q.closed != 0 {
 		return false, false, nil
 	}
-	if q.user.len()+q.held >= limit || q.flow != nil && len(q.flow.parked) > 0 {
+	if q.user.len()+int(q.held) >= limit || q.flow != nil && len(q.flow.parked) > 0 {
 		switch {
 		case box.Full == Wait && len(q.flows().parked) < maxParked:
 			q.flow.parked = append(q.flow.parked, in)
@@ -355,9 +355,9 @@ func (q *queue) finish(c *cell, r wire.Reason, abandoned bool) (left []message, 
 	q.wakeSenders()
 	q.cut = maxBatch
 	if abandoned {
-		q.cut = int(c.at.Load())
+		q.cut = c.at.Load()
 		for i := q.cut + 1; i < q.held; i++ {
-			if m := *q.user.at(q.user.done + uint64(i)); m != nil {
+			if m := *q.user.at(q.user.done + uint32(i)); m != nil {
 				left = append(left, m)
 			}
 		}

@@ -305,7 +305,7 @@ func (p *Proc) add(c *cell) error {
 	if p.closing {
 		return ErrShuttingDown
 	}
-	if up := c.parent; up != nil && (up.halt.Load() || up.barren.Load()) {
+	if up := c.parent; up != nil && (up.halt.Load() || up.barren) {
 		return fmt.Errorf("%w: its parent %s ends", ErrStopped, up.name)
 	}
 	if c.name[0] != madeUp && p.cells[c.name] != nil {
@@ -363,6 +363,14 @@ func (p *Proc) cell(name string) *cell {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return p.cells[name]
+}
+
+// lastKidsOf returns the children of c, which has no more from now on.
+func (p *Proc) lastKidsOf(c *cell) []*cell {
+	p.mu.Lock()
+	c.barren = true
+	p.mu.Unlock()
+	return p.kidsOf(c)
 }
 
 func (p *Proc) kidsOf(c *cell) []*cell {

@@ -5,9 +5,9 @@ package actor
 // push then offers the value for reuse.
 type ring[T any] struct {
 	slots []T    // the length is a power of two
-	done  uint64 // slots from here to head are popped and still in use
-	head  uint64 // next to pop
-	tail  uint64 // next to push
+	done  uint32 // slots from here to head are popped and still in use
+	head  uint32 // next to pop
+	tail  uint32 // next to push
 }
 
 const minRing = 8
@@ -34,7 +34,7 @@ func (r *ring[T]) pop() *T {
 // settle gives the popped slots free.
 func (r *ring[T]) settle() { r.done = r.head }
 
-func (r *ring[T]) at(i uint64) *T { return &r.slots[i&uint64(len(r.slots)-1)] }
+func (r *ring[T]) at(i uint32) *T { return &r.slots[i&uint32(len(r.slots)-1)] }
 
 func (r *ring[T]) grow() {
 	larger := ring[T]{slots: make([]T, max(minRing, 2*len(r.slots)))}

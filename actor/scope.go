@@ -3,7 +3,6 @@ package actor
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,7 +54,7 @@ type scope struct {
 	mu    sync.Mutex // guards the following
 	done  chan struct{}
 	cause error // not nil once it has ended
-	after []*func()
+	after map[*func()]struct{}
 	end   *ending              // not nil once it has to end
 	owed  map[*ticket]struct{} // calls that it answers later
 }
@@ -104,15 +103,16 @@ func (s *scope) AfterFunc(f func()) (stop func() bool) {
 		return func() bool { return false }
 	}
 	entry := &f
-	s.after = append(s.after, entry)
+	if s.after == nil {
+		s.after = make(map[*func()]struct{})
+	}
+	s.after[entry] = struct{}{}
 	return func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		i := slices.Index(s.after, entry)
-		if i >= 0 {
-			s.after = slices.Delete(s.after, i, i+1)
-		}
-		return i >= 0
+		_, waits := s.after[entry]
+		delete(s.after, entry)
+		return waits
 	}
 }
 
@@ -130,7 +130,7 @@ func (s *scope) cancel(cause error) {
 	after := s.after
 	s.after = nil
 	s.mu.Unlock()
-	for _, f := range after {
+	for f := range after {
 		go (*f)() // as context.AfterFunc does
 	}
 }
