@@ -20,17 +20,17 @@ type doer struct {
 	onStop func(ctx context.Context) error
 }
 
-func (z *doer) ChildEnded(ctx context.Context, e actor.End) actor.Verdict {
-	if z.onEnd == nil {
+func (d *doer) ChildEnded(ctx context.Context, e actor.End) actor.Verdict {
+	if d.onEnd == nil {
 		return actor.Handled
 	}
-	return z.onEnd(ctx, e)
+	return d.onEnd(ctx, e)
 }
-func (z *doer) Stop(ctx context.Context) error {
-	if z.onStop == nil {
+func (d *doer) Stop(ctx context.Context) error {
+	if d.onStop == nil {
 		return nil
 	}
-	return z.onStop(ctx)
+	return d.onStop(ctx)
 }
 
 type fn func(ctx context.Context) (int, error)
@@ -55,54 +55,11 @@ func quiet() actor.Config {
 	return actor.Config{OnFailure: func(*actor.Failure) {}, OnUndeliverable: func(actor.Undelivered) {}}
 }
 
+// quietWith is quiet for procs in which these can be spawned.
 func quietWith(ts ...actor.AnyType) actor.Config { c := quiet(); c.Types = ts; return c }
 
-func TestZ3DoubleDecrement(t *testing.T) {
-	inBubble(t, quiet(), func(t *testing.T, ctx context.Context, p *actor.Proc) {
-		qEnded := false
-		g := newDoer(t, ctx, p, "g", &doer{onStop: func(context.Context) error {
-			if !qEnded {
-				t.Error("AC-4: g is cleaned up before its child q ended")
-			}
-			return nil
-		}})
-		var pr, k actor.Ref[*doer]
-		doFunc.Call(ctx, g, func(ctx context.Context) (int, error) {
-			pr = newDoer(t, ctx, p, "p", &doer{})
-			newDoer(t, ctx, p, "q", &doer{onStop: func(ctx context.Context) error { <-time.After(2 * time.Second); qEnded = true; return nil }})
-			return 0, nil
-		})
-		doFunc.Call(ctx, pr, func(ctx context.Context) (int, error) { k = newDoer(t, ctx, p, "k", &doer{}); return 0, nil })
-		hold := make(chan struct{})
-		doFunc.Send(ctx, pr, func(context.Context) (int, error) { <-hold; return 0, nil })
-		synctest.Wait()
-		k.Stop(ctx, time.Second)  // its notice waits at p
-		pr.Stop(ctx, time.Second) // abandoned
-		g.Stop(ctx, 20*time.Second)
-		close(hold)
-	})
-}
-
+// ctxOther sends from p, and does not end.
 func ctxOther(p *actor.Proc) context.Context { return p.Context(context.Background()) }
-
-func TestZ6SpawnHangs(t *testing.T) {
-	inBubble(t, quiet(), func(t *testing.T, ctx context.Context, p *actor.Proc) {
-		hold := make(chan struct{})
-		ty := actor.Define("hang", func(ctx context.Context, _ int) (*doer, error) { <-hold; return &doer{}, nil }, doFunc)
-		back := make(chan error, 1)
-		go func() { _, err := ty.Spawn(p.Context(context.Background()), p.ID(), "h", 0); back <- err }()
-		synctest.Wait()
-		p.Stop(context.Background(), time.Second)
-		<-time.After(time.Hour)
-		select {
-		case err := <-back:
-			t.Log(err)
-		default:
-			t.Error("Spawn still waits an hour after the proc ended")
-		}
-		close(hold)
-	})
-}
 
 // A request that the agent refuses does not end it, although nobody waits for the
 // answer.
