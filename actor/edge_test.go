@@ -26,6 +26,7 @@ func (d *doer) ChildEnded(ctx context.Context, e actor.End) actor.Verdict {
 	}
 	return d.onEnd(ctx, e)
 }
+
 func (d *doer) Stop(ctx context.Context) error {
 	if d.onStop == nil {
 		return nil
@@ -48,6 +49,7 @@ func newDoer(t *testing.T, ctx context.Context, p *actor.Proc, name string, z *d
 	}
 	return r
 }
+
 func seven(context.Context) (int, error) { return 7, nil }
 
 // quiet is a Config that takes failures and returned messages without a word.

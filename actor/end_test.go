@@ -140,7 +140,9 @@ func TestGoexitInStop(t *testing.T) {
 		a := newDoer(t, ctx, p, "a", &doer{onStop: func(context.Context) error { runtime.Goexit(); return nil }})
 		began := time.Now()
 		a.Stop(ctx, 10*time.Second)
-		t.Log(time.Since(began), p.Abandoned())
+		if d := time.Since(began); d != 0 || len(p.Abandoned()) > 0 {
+			t.Errorf("took %v, abandoned %v", d, p.Abandoned())
+		}
 	})
 }
 
