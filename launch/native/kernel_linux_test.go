@@ -3,6 +3,7 @@ package native
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,8 +189,19 @@ func TestRealFrozen(t *testing.T) {
 
 // watch returns a function that waits for the next change of a cgroup's events.
 func watch(t *testing.T, dir, events string) (changed func()) {
-	if events == "" {
-		return func() {} // takes effect at once
+	if events == "" { // the first version has no event: it is FREEZING for a moment
+		return func() {
+			for {
+				state, err := os.ReadFile(dir + "/freezer.state")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.TrimSpace(string(state)) != "FREEZING" {
+					return
+				}
+				runtime.Gosched()
+			}
+		}
 	}
 	f, err := os.Open(dir + "/" + events)
 	if err != nil {
