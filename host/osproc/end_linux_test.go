@@ -1,6 +1,7 @@
 package osproc_test
 
 import (
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -184,7 +185,8 @@ func (b *bench) gone() {
 		if err != nil {
 			continue // gone
 		}
-		unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
+		for errors.Is(awaitPidfd(fd), unix.EINTR) { // the runtime preempts with signals
+		}
 		unix.Close(fd)
 	}
 }
@@ -236,4 +238,9 @@ func TestRealSocketsAreRemoved(t *testing.T) {
 			t.Errorf("after %v: %s is still there (%v)", words, path, err)
 		}
 	}
+}
+
+func awaitPidfd(fd int) error {
+	_, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, int(patience.Milliseconds()))
+	return err
 }

@@ -212,8 +212,15 @@ func watch(t *testing.T, dir, events string) (changed func()) {
 	}
 	return func() {
 		defer f.Close()
-		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}}, 10_000); err != nil {
-			t.Error(err)
+		for {
+			_, err := unix.Poll([]unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}}, 10_000)
+			if err == unix.EINTR { // the runtime preempts with signals
+				continue
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			return
 		}
 	}
 }
