@@ -7,6 +7,7 @@ package launch
 
 import (
 	"context"
+	"io"
 	"os"
 	"time"
 )
@@ -73,6 +74,12 @@ type Spec struct {
 	// newline; a line longer than MaxLine comes in pieces. It is called from one
 	// goroutine per stream, must not block and may not keep the slice.
 	Output func(stream Stream, line []byte)
+
+	// Stdout and Stderr, if not nil, get every byte of a stream as it comes, from
+	// one goroutine per stream and never after Wait has returned. A Write that
+	// blocks holds up the process once its pipe is full; what it returns is
+	// ignored: counting what could not be kept is the writer's business (PS-8).
+	Stdout, Stderr io.Writer
 }
 
 // Self as a Spec's Path starts our own image, through /proc/self/exe where

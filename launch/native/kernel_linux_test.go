@@ -55,7 +55,7 @@ func TestRealStolen(t *testing.T) {
 			p, w := start(t, open(t, Config{}), tt.script)
 			p.mu.Lock() // the monitor cannot reap
 			w.Close()
-			if _, err := wait4(p.PID()); err != nil {
+			if _, err := unix.Wait4(p.PID(), nil, 0, nil); err != nil {
 				t.Fatal(err)
 			}
 			p.mu.Unlock()
@@ -71,22 +71,6 @@ func TestRealStolen(t *testing.T) {
 				t.Errorf("%s: got %v", tt.script, e)
 			}
 		}
-	}
-}
-
-// TestStolenUnknown has no pidfd that could be asked.
-func TestRealStolenUnknown(t *testing.T) {
-	null, err := os.Open(os.DevNull)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer null.Close()
-	lead := &leader{pid: 42, fd: int(null.Fd())}
-	p := &process{leader: lead, out: &output{}}
-	p.out.stderr.tail = launch.NewTail(1, nil)
-	e := p.record(lead.stolen(unix.ECHILD), p.started)
-	if e.Kind != launch.Unknown || e.Code != 0 || e.Signal != 0 || !strings.Contains(e.Cause, "process 42") {
-		t.Errorf("got %+v", e)
 	}
 }
 
@@ -108,38 +92,6 @@ func TestRealTailWhileRunning(t *testing.T) {
 	if out, errs := tail.Tail(launch.Stdout), tail.Tail(launch.Stderr); len(out) != 1 || out[0] != "out" || len(errs) != 1 || errs[0] != "err" {
 		t.Errorf("got %q and %q", out, errs)
 	}
-}
-
-func TestRealParseStat(t *testing.T) {
-	tests := []struct {
-		line string
-		want stat
-		ok   bool
-	}{
-		{"7 (sh) S 1 7 7 0 -1", stat{'S', 7, 7}, true},
-		{"7 (a) T 1 (b) Z 1 70 700 0", stat{'Z', 70, 700}, true},
-		{"7 (a b) t 1 -1 0 0", stat{'t', -1, 0}, true},
-		{"7 (sh) S 1 7", stat{}, false},
-		{"7 (sh) S 1 x 7 0", stat{state: 'S', session: 7}, false},
-		{"", stat{}, false},
-		{")", stat{}, false},
-	}
-	for _, tt := range tests {
-		if got, ok := parseStat(tt.line); got != tt.want || ok != tt.ok {
-			t.Errorf("%q: got %+v %v, want %+v %v", tt.line, got, ok, tt.want, tt.ok)
-		}
-	}
-}
-
-func FuzzParseStat(f *testing.F) {
-	f.Add("7 (a) T 1 (b) Z 1 70 700 0")
-	f.Add(")")
-	f.Add(")\x00 0 0 0")
-	f.Fuzz(func(t *testing.T, line string) {
-		if st, ok := parseStat(line); ok && !letter(st.state) {
-			t.Errorf("%q: accepted without a state", line)
-		}
-	})
 }
 
 // TestRealFrozen needs a freezer that we may use.

@@ -19,20 +19,20 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/internal/output"
+	"github.com/hyperactor/hyperactor/launch/internal/tree"
 )
 
 // Launcher starts processes as children of this process. It implements
 // launch.Launcher.
 type Launcher struct {
 	log      *slog.Logger
-	thread   *thread
+	starter  *tree.Starter
 	closing  chan struct{}  // closed by Close
 	starting sync.WaitGroup // running calls of Launch
 	monitors sync.WaitGroup // one per process that was started
@@ -57,7 +57,7 @@ func New(cfg Config) *Launcher {
 	}
 	return &Launcher{
 		log:     log,
-		thread:  &thread{withoutGroupSignal: cfg.withoutGroupSignal},
+		starter: &tree.Starter{WithoutGroupSignal: cfg.withoutGroupSignal},
 		closing: make(chan struct{}),
 		procs:   map[*process]struct{}{},
 	}
@@ -108,7 +108,7 @@ func (l *Launcher) Close() error {
 		errs = append(errs, p.Kill())
 	}
 	l.monitors.Wait()
-	l.thread.stop()
+	l.starter.Stop()
 	return errors.Join(errs...)
 }
 
@@ -151,45 +151,26 @@ func (l *Launcher) start(ctx context.Context, spec launch.Spec, prog launch.Prog
 }
 
 func (l *Launcher) startOnce(spec launch.Spec, prog launch.Program) (*process, error) {
-	out, err := newOutput(spec)
+	out, err := output.Open(spec)
 	if err != nil {
 		e := launch.Explain(spec, prog.Path, err)
 		e.Op = "pipe"
 		return nil, e
 	}
-	lead, err := l.thread.start(startRequest{
-		prog: prog, env: spec.Env, dir: spec.Dir, control: spec.Control,
-		stdout: out.stdout.w, stderr: out.stderr.w,
+	stdout, stderr := out.Writers()
+	lead, err := l.starter.Start(tree.Request{
+		Prog: prog, Env: spec.Env, Dir: spec.Dir, Control: spec.Control, Stdout: stdout, Stderr: stderr,
 	})
 	started := time.Now()
-	out.closeWriters()
+	out.CloseWriters()
 	if err != nil {
-		out.closeReaders()
+		out.Close()
 		return nil, launch.Explain(spec, prog.Path, err)
 	}
 	p := &process{
 		launcher: l, leader: lead, out: out, started: started,
 		drain: spec.DrainBound, done: make(chan struct{}),
 	}
-	out.read()
+	out.Read()
 	return p, nil
-}
-
-// startRequest is what the operating system needs to know to start a process.
-type startRequest struct {
-	prog           launch.Program
-	env            []string
-	dir            string
-	control        *os.File // nil: none
-	stdout, stderr *os.File
-}
-
-// never nil, since nil means "inherit".
-// ended is how a process ended, from the operating system.
-type ended struct {
-	code   int
-	signal syscall.Signal
-	core   bool
-	usage  launch.Rusage
-	err    error // why the record could not be had
 }

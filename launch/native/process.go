@@ -3,20 +3,21 @@ package native
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/internal/output"
+	"github.com/hyperactor/hyperactor/launch/internal/tree"
 )
 
 // process follows one child from its start to its record. It implements
 // launch.Process.
 type process struct {
 	launcher *Launcher
-	leader   *leader
-	out      *output
+	leader   *tree.Leader
+	out      *output.Output
 	started  time.Time
 	drain    time.Duration
 	done     chan struct{} // closed when exit is set
@@ -29,7 +30,7 @@ type process struct {
 	reaped bool
 }
 
-func (p *process) PID() int { return p.leader.pid }
+func (p *process) PID() int { return p.leader.PID }
 
 // Stop sends SIGTERM and then SIGCONT, so that a stopped process finds the
 // SIGTERM when it goes on.
@@ -43,15 +44,10 @@ func (p *process) Wait() launch.Exit {
 }
 
 // Tail returns the last lines of a stream, also while the process runs.
-func (p *process) Tail(s launch.Stream) []string {
-	if s == launch.Stderr {
-		return p.out.stderr.tail.Lines()
-	}
-	return p.out.stdout.tail.Lines()
-}
+func (p *process) Tail(s launch.Stream) []string { return p.out.Tail(s) }
 
 func (p *process) Suspended() bool {
-	is := p.leader.suspended()
+	is := p.leader.Suspended()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return is && !p.reaped // else the number may have been somebody else's
@@ -64,8 +60,8 @@ func (p *process) signal(sigs ...syscall.Signal) error {
 		return nil
 	}
 	for _, sig := range sigs {
-		if err := p.leader.signalGroup(sig); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("send %v to process group %d: %w", sig, p.leader.pid, err)
+		if err := p.leader.Signal(sig); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("send %v to process group %d: %w", sig, p.leader.PID, err)
 		}
 	}
 	return nil
@@ -74,44 +70,26 @@ func (p *process) signal(sigs ...syscall.Signal) error {
 // monitor is the one goroutine that decides how the process ended. The
 // launcher waits for it.
 func (p *process) monitor() {
-	p.leader.await()
+	p.leader.Await()
 	at := time.Now()
 	p.mu.Lock()
-	end := p.leader.reap()
+	end := p.leader.Reap()
 	p.reaped = true
 	p.mu.Unlock()
-	swept, survivors := p.leader.sweep()
-	p.leader.close()
-	cut := p.out.drain(p.drain)
+	swept, survivors := p.leader.Sweep()
+	p.leader.Close()
+	cut := p.out.Drain(p.drain)
 
 	log := p.launcher.log
 	if survivors > 0 {
-		log.Warn("processes survived a kill of their group", "pid", p.leader.pid, "survivors", survivors)
+		log.Warn("processes survived a kill of their group", "pid", p.leader.PID, "survivors", survivors)
 	}
-	if end.err != nil {
-		log.Warn("exit of a child is not known", "pid", p.leader.pid, "err", end.err)
+	if end.Err != nil {
+		log.Warn("exit of a child is not known", "pid", p.leader.PID, "err", end.Err)
 	}
-	p.exit = p.record(end, at)
+	p.exit = end.Exit()
+	p.exit.Started, p.exit.Ended, p.exit.Stderr = p.started, at, p.out.LastWords()
 	p.exit.Swept, p.exit.Cut = swept, cut
 	p.launcher.forget(p)
 	close(p.done)
-}
-
-// record makes the exit of what the kernel said. Kind Failed, Phase, Requested
-// and Ready are for those who know what the process was for.
-func (p *process) record(end ended, at time.Time) launch.Exit {
-	e := launch.Exit{
-		Code: end.code, Signal: end.signal, CoreDumped: end.core,
-		Started: p.started, Ended: at, Rusage: end.usage,
-		Stderr: strings.Join(p.out.stderr.tail.Lines(), "\n"),
-	}
-	switch {
-	case end.err != nil:
-		e.Kind, e.Cause = launch.Unknown, end.err.Error()
-	case end.signal != 0:
-		e.Kind = launch.Killed
-	default:
-		e.Kind = launch.Stopped
-	}
-	return e
 }

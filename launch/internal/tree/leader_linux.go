@@ -1,4 +1,4 @@
-package native
+package tree
 
 import (
 	"fmt"
@@ -12,30 +12,32 @@ import (
 	"github.com/hyperactor/hyperactor/launch"
 )
 
-// leader is the process that was started: the leader of its session and of its
+// Leader is the process that was started: the leader of its session and of its
 // process group, known by its pidfd.
-type leader struct {
-	pid         int
+type Leader struct {
+	PID int
+
 	fd          int      // the pidfd
 	file        *os.File // owns fd, for the netpoller
 	groupSignal bool     // the group can be signalled through fd, also after the reap
 }
 
-func newLeader(pid, pidfd int, groupSignal bool) *leader {
-	return &leader{pid: pid, fd: pidfd, file: pidfdFile(pidfd), groupSignal: groupSignal}
+func newLeader(pid, pidfd int, groupSignal bool) *Leader {
+	return &Leader{PID: pid, fd: pidfd, file: pidfdFile(pidfd), groupSignal: groupSignal}
 }
 
 // pidfdFile hands a pidfd to the netpoller, which takes non-blocking ones.
 func pidfdFile(fd int) *os.File {
-	_ = unix.SetNonblock(fd, true) // without it await blocks a thread instead
+	_ = unix.SetNonblock(fd, true) // without it Await blocks a thread instead
 	return os.NewFile(uintptr(fd), "pidfd")
 }
 
-func (l *leader) close() { l.file.Close() }
+// Close frees the pidfd.
+func (l *Leader) Close() { l.file.Close() }
 
-// await returns when the process has ended, all of its threads, and can be
+// Await returns when the process has ended, all of its threads, and can be
 // reaped. The goroutine is parked in the netpoller meanwhile.
-func (l *leader) await() {
+func (l *Leader) Await() {
 	rc, err := l.file.SyscallConn()
 	if err == nil {
 		err = rc.Read(func(fd uintptr) bool { return reapable(int(fd), unix.WNOHANG) })
@@ -62,14 +64,14 @@ func waitid(fd, flags int, usage *unix.Rusage) (info unix.Siginfo, err error) {
 	}
 }
 
-// reap takes the record of the ended process.
-func (l *leader) reap() ended {
+// Reap takes the record of the ended process.
+func (l *Leader) Reap() End {
 	var usage unix.Rusage
 	info, err := waitid(l.fd, unix.WEXITED|unix.WNOHANG, &usage)
 	if err != nil || info.Signo == 0 {
 		return l.stolen(err)
 	}
-	e := ended{usage: launch.Rusage{
+	e := End{Usage: launch.Rusage{
 		User:   time.Duration(usage.Utime.Nano()),
 		System: time.Duration(usage.Stime.Nano()),
 		MaxRSS: int64(usage.Maxrss) * 1024,
@@ -79,9 +81,9 @@ func (l *leader) reap() ended {
 		cldDumped = 3
 	)
 	if status := childStatus(&info); info.Code == cldExited {
-		e.code = status
+		e.Code = status
 	} else {
-		e.signal, e.core = syscall.Signal(status), info.Code == cldDumped
+		e.Signal, e.Core = syscall.Signal(status), info.Code == cldDumped
 	}
 	return e
 }
@@ -96,26 +98,26 @@ func childStatus(info *unix.Siginfo) int {
 
 // stolen asks the pidfd for a record that some other part of this program has
 // taken with a wait for any child. Linux 6.15 still knows it then.
-func (l *leader) stolen(cause error) ended {
+func (l *Leader) stolen(cause error) End {
 	if cause == nil {
 		cause = unix.ECHILD
 	}
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	if err := unix.IoctlPidfdInfo(l.fd, &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
-		return ended{err: fmt.Errorf("somebody else has reaped process %d: %w", l.pid, cause)}
+		return End{Err: fmt.Errorf("somebody else has reaped process %d: %w", l.PID, cause)}
 	}
 	status := syscall.WaitStatus(uint32(info.Exit_code))
 	if status.Signaled() {
-		return ended{signal: status.Signal(), core: status.CoreDump()}
+		return End{Signal: status.Signal(), Core: status.CoreDump()}
 	}
-	return ended{code: status.ExitStatus()}
+	return End{Code: status.ExitStatus()}
 }
 
-// signalGroup signals the group; it may be called while the leader is not
+// Signal signals the group; it may be called while the leader is not
 // reaped. (Afterwards only where groupSignal is set.)
-func (l *leader) signalGroup(sig syscall.Signal) error {
+func (l *Leader) Signal(sig syscall.Signal) error {
 	if l.groupSignal {
 		return unix.PidfdSendSignal(l.fd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
 	}
-	return unix.Kill(-l.pid, sig)
+	return unix.Kill(-l.PID, sig)
 }

@@ -1,4 +1,4 @@
-package native
+package tree
 
 import (
 	"errors"
@@ -14,11 +14,11 @@ import (
 // Longer takes only what the kernel cannot kill.
 const sweepBound = time.Second
 
-// sweep kills what is left of the group after its leader was reaped (PS-3) and
+// Sweep kills what is left of the group after its leader was reaped (PS-3) and
 // waits for its death. It returns how many processes it killed and how many of
 // them are still there. If nothing is left, which is the rule, it costs one
 // system call.
-func (l *leader) sweep() (swept, survivors int) {
+func (l *Leader) Sweep() (swept, survivors int) {
 	if !l.groupLeft() {
 		return 0, 0
 	}
@@ -38,13 +38,13 @@ func (l *leader) sweep() (swept, survivors int) {
 
 // groupLeft reports whether the group has members, zombies included. Signal 0
 // goes to nobody, so the number of the group may serve where the pidfd does not.
-func (l *leader) groupLeft() bool {
-	return !errors.Is(l.signalGroup(0), syscall.ESRCH)
+func (l *Leader) groupLeft() bool {
+	return !errors.Is(l.Signal(0), syscall.ESRCH)
 }
 
 // findMembers opens the living members of the group that are not in found yet
 // and returns how many there were.
-func (l *leader) findMembers(found map[int]*os.File) (fresh int) {
+func (l *Leader) findMembers(found map[int]*os.File) (fresh int) {
 	dir, err := os.Open("/proc")
 	if err != nil {
 		return 0
@@ -77,16 +77,16 @@ func (l *leader) findMembers(found map[int]*os.File) (fresh int) {
 // isMember reports whether pid is in the group and in the session that the
 // leader made; only both together are ours. As long as the group has a member,
 // the kernel gives its number to nobody else.
-func (l *leader) isMember(pid int) bool {
+func (l *Leader) isMember(pid int) bool {
 	st, ok := readStat(pid)
-	return ok && st.pgrp == l.pid && st.session == l.pid && pid != l.pid
+	return ok && st.pgrp == l.PID && st.session == l.PID && pid != l.PID
 }
 
 // killMembers kills the group at once where that can be done without its
 // number, so that nothing is forked meanwhile; else each member by its pidfd.
-func (l *leader) killMembers(found map[int]*os.File) {
+func (l *Leader) killMembers(found map[int]*os.File) {
 	if l.groupSignal {
-		_ = l.signalGroup(unix.SIGKILL)
+		_ = l.Signal(unix.SIGKILL)
 		return
 	}
 	for _, f := range found {

@@ -1,4 +1,4 @@
-package native
+package tree
 
 import (
 	"os"
@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// suspended reports whether the process is stopped, traced or frozen.
-func (l *leader) suspended() bool {
-	st, ok := readStat(l.pid)
-	return ok && (st.state == 'T' || st.state == 't' || frozen(l.pid))
+// Suspended reports whether the process is stopped, traced or frozen.
+func (l *Leader) Suspended() bool {
+	st, ok := readStat(l.PID)
+	return ok && (st.state == 'T' || st.state == 't' || frozen(l.PID))
 }
 
 // frozen reports whether the process is in a frozen cgroup, of either version.

@@ -1,4 +1,4 @@
-package native
+package tree
 
 import (
 	"errors"
@@ -12,11 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// thread is the one locked OS thread that starts the children. PDEATHSIG fires
+// Starter starts processes on one locked OS thread. PDEATHSIG fires
 // when the thread that forked ends, so this one lives from the first start
 // until all children are reaped.
-type thread struct {
-	withoutGroupSignal bool
+type Starter struct {
+	WithoutGroupSignal bool // behave as on a kernel before 6.9, for tests
 
 	mu    sync.Mutex // guards the following
 	calls chan func()
@@ -28,11 +28,11 @@ type thread struct {
 	groupSignal bool     // the kernel signals a group through its leader's pidfd
 }
 
-// start starts a process on the thread and waits for its exec.
-func (t *thread) start(r startRequest) (lead *leader, err error) {
+// Start starts a process on the thread and waits for its exec.
+func (s *Starter) Start(r Request) (lead *Leader, err error) {
 	done := make(chan struct{})
-	t.queue() <- func() {
-		lead, err = t.fork(r)
+	s.queue() <- func() {
+		lead, err = s.fork(r)
 		close(done)
 	}
 	<-done
@@ -40,43 +40,43 @@ func (t *thread) start(r startRequest) (lead *leader, err error) {
 }
 
 // queue returns the way to the thread, which is started for the first call.
-func (t *thread) queue() chan<- func() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.calls == nil {
+func (s *Starter) queue() chan<- func() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls == nil {
 		calls := make(chan func())
-		t.calls = calls
-		t.wg.Go(func() { t.run(calls) })
+		s.calls = calls
+		s.wg.Go(func() { s.run(calls) })
 	}
-	return t.calls
+	return s.calls
 }
 
-// stop ends the thread. No start may follow and no child may be left.
-func (t *thread) stop() {
-	t.mu.Lock()
-	calls := t.calls
-	t.calls = nil
-	t.mu.Unlock()
+// Stop ends the thread. No start may follow and no child may be left.
+func (s *Starter) Stop() {
+	s.mu.Lock()
+	calls := s.calls
+	s.calls = nil
+	s.mu.Unlock()
 	if calls != nil {
 		close(calls)
 	}
-	t.wg.Wait()
+	s.wg.Wait()
 }
 
-func (t *thread) run(calls <-chan func()) {
+func (s *Starter) run(calls <-chan func()) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	for call := range calls {
 		call()
 	}
-	if t.null != nil {
-		t.null.Close()
+	if s.null != nil {
+		s.null.Close()
 	}
 }
 
 // prepare runs before the first start.
-func (t *thread) prepare() error {
-	if t.ready {
+func (s *Starter) prepare() error {
+	if s.ready {
 		return nil
 	}
 	null, err := os.Open(os.DevNull)
@@ -87,7 +87,7 @@ func (t *thread) prepare() error {
 		null.Close()
 		return err
 	}
-	t.null, t.ready = null, true
+	s.null, s.ready = null, true
 	return nil
 }
 
@@ -110,13 +110,13 @@ func closeInherited() error {
 	return nil
 }
 
-func (t *thread) fork(r startRequest) (*leader, error) {
-	if err := t.prepare(); err != nil {
+func (s *Starter) fork(r Request) (*Leader, error) {
+	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	files := []uintptr{t.null.Fd(), r.stdout.Fd(), r.stderr.Fd()}
-	if r.control != nil {
-		fd, err := dup(r.control)
+	files := []uintptr{s.null.Fd(), r.Stdout.Fd(), r.Stderr.Fd()}
+	if r.Control != nil {
+		fd, err := dup(r.Control)
 		if err != nil {
 			return nil, fmt.Errorf("control descriptor: %w", err)
 		}
@@ -124,9 +124,9 @@ func (t *thread) fork(r startRequest) (*leader, error) {
 		files = append(files, uintptr(fd))
 	}
 	pidfd := -1
-	pid, err := syscall.ForkExec(r.prog.Path, r.prog.Argv, &syscall.ProcAttr{
-		Dir:   r.dir,
-		Env:   r.env,
+	pid, err := syscall.ForkExec(r.Prog.Path, r.Prog.Argv, &syscall.ProcAttr{
+		Dir:   r.Dir,
+		Env:   r.Env,
 		Files: files,
 		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
 	})
@@ -140,14 +140,14 @@ func (t *thread) fork(r startRequest) (*leader, error) {
 		_, _ = wait4(pid)
 		return nil, fmt.Errorf("the kernel has no pidfd, linux 5.4 is needed: %w", errors.ErrUnsupported)
 	}
-	t.probe(pidfd)
-	return newLeader(pid, pidfd, t.groupSignal), nil
+	s.probe(pidfd)
+	return newLeader(pid, pidfd, s.groupSignal), nil
 }
 
 // probe finds out once whether the kernel knows signals to the group of a pidfd.
-func (t *thread) probe(pidfd int) {
-	if !t.groupSignal && !t.withoutGroupSignal {
-		t.groupSignal = unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP) == nil
+func (s *Starter) probe(pidfd int) {
+	if !s.groupSignal && !s.WithoutGroupSignal {
+		s.groupSignal = unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP) == nil
 	}
 }
 
@@ -169,17 +169,4 @@ func wait4(pid int) (int, error) {
 			return got, err
 		}
 	}
-}
-
-// pipe returns a pipe whose read end is non-blocking and whose write end, which
-// goes to a child, is not.
-func pipe() (r, w *os.File, err error) {
-	var fds [2]int
-	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, err
-	}
-	if err := unix.SetNonblock(fds[0], true); err != nil {
-		return nil, nil, errors.Join(err, unix.Close(fds[0]), unix.Close(fds[1]))
-	}
-	return os.NewFile(uintptr(fds[0]), "output"), os.NewFile(uintptr(fds[1]), "output"), nil
 }

@@ -1,0 +1,132 @@
+// Package output reads what a process writes to stdout and stderr (PS-8, PS-9).
+// It is the part of a launcher that lives with whoever wants the output.
+package output
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hyperactor/hyperactor/launch"
+)
+
+// Output reads the two streams of one process. Open makes it; either Close or
+// Read and Drain end it.
+type Output struct {
+	stdout, stderr stream
+	readers        sync.WaitGroup // one per stream
+}
+
+// stream is one pipe from a process.
+type stream struct {
+	r, w *os.File
+	tail *launch.Tail
+	copy io.Writer   // nil, or gets every byte
+	cut  atomic.Bool // somebody held the pipe open past the bound
+}
+
+// Open makes the pipes of a process. The write ends block, as programs expect;
+// the read ends cost no thread.
+func Open(spec launch.Spec) (*Output, error) {
+	o := &Output{}
+	if err := o.stdout.open(spec, launch.Stdout, spec.Stdout); err != nil {
+		return nil, err
+	}
+	if err := o.stderr.open(spec, launch.Stderr, spec.Stderr); err != nil {
+		o.stdout.r.Close()
+		o.stdout.w.Close()
+		return nil, err
+	}
+	return o, nil
+}
+
+func (s *stream) open(spec launch.Spec, which launch.Stream, all io.Writer) (err error) {
+	var each func([]byte)
+	if spec.Output != nil {
+		each = func(line []byte) { spec.Output(which, line) }
+	}
+	s.tail, s.copy = launch.NewTail(spec.TailLines, each), all
+	s.r, s.w, err = pipe()
+	return err
+}
+
+// Writers returns the ends that the process gets as stdout and stderr.
+func (o *Output) Writers() (stdout, stderr *os.File) { return o.stdout.w, o.stderr.w }
+
+// CloseWriters closes our copies of the ends that the process has.
+func (o *Output) CloseWriters() {
+	o.stdout.w.Close()
+	o.stderr.w.Close()
+}
+
+// Close closes the ends that Read would read.
+func (o *Output) Close() {
+	o.stdout.r.Close()
+	o.stderr.r.Close()
+}
+
+// Read starts the readers; Drain waits for them.
+func (o *Output) Read() {
+	o.readers.Go(o.stdout.read)
+	o.readers.Go(o.stderr.read)
+}
+
+// Drain lets the readers go on for bound and reports whether one of them had
+// to be stopped then (PS-9).
+func (o *Output) Drain(bound time.Duration) (cut bool) {
+	end := time.Now().Add(bound)
+	// An error means that the reader is done and has closed its end.
+	_ = o.stdout.r.SetReadDeadline(end)
+	_ = o.stderr.r.SetReadDeadline(end)
+	o.readers.Wait()
+	return o.stdout.cut.Load() || o.stderr.cut.Load()
+}
+
+// Tail returns the last lines of a stream. It may be called at any time.
+func (o *Output) Tail(s launch.Stream) []string {
+	if s == launch.Stderr {
+		return o.stderr.tail.Lines()
+	}
+	return o.stdout.tail.Lines()
+}
+
+// LastWords returns the last lines of stderr as a record of an exit has them.
+func (o *Output) LastWords() string { return strings.Join(o.Tail(launch.Stderr), "\n") }
+
+// The buffer of a reader starts small, since most processes say little, and
+// becomes large when one says much.
+const (
+	smallBuffer = 2 << 10
+	largeBuffer = 64 << 10 // what a pipe holds
+)
+
+// read reads to the end of the stream.
+func (s *stream) read() {
+	defer s.r.Close()
+	defer s.tail.Flush()
+	buf := make([]byte, smallBuffer)
+	for {
+		n, err := s.r.Read(buf)
+		s.take(buf[:n])
+		if err != nil {
+			s.cut.Store(!errors.Is(err, io.EOF))
+			return
+		}
+		if n == len(buf) && n < largeBuffer {
+			buf = make([]byte, largeBuffer)
+		}
+	}
+}
+
+// take hands on the next bytes. A writer that fails is to count that itself:
+// the process must not suffer for it.
+func (s *stream) take(p []byte) {
+	if s.copy != nil && len(p) > 0 {
+		_, _ = s.copy.Write(p)
+	}
+	_, _ = s.tail.Write(p) // never fails
+}

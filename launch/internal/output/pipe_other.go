@@ -1,0 +1,8 @@
+//go:build unix && !linux
+
+package output
+
+import "os"
+
+// pipe returns a pipe. Handing the write end to a child makes it blocking.
+func pipe() (r, w *os.File, err error) { return os.Pipe() }
