@@ -124,8 +124,8 @@ func (a *agent) SpawnActor(ctx context.Context, r SpawnRequest, reply Reply[id.A
 	if err != nil {
 		return refuse(reply, err)
 	}
-	b, err := a.proc.start(nil, r.Name, t.erased(), make)
-	if err != nil {
+	b := &birth{maker: makeFunc(make)}
+	if err := a.proc.start(nil, r.Name, t.erased(), b); err != nil {
 		return refuse(reply, err)
 	}
 	go func() { // ends when the actor was made, or the proc ends
@@ -196,7 +196,7 @@ func (p *Proc) Status() ProcStatus {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	s := ProcStatus{Proc: p.id, Draining: p.closing, Lost: p.lost.Load()}
-	for _, c := range p.cells {
+	for c := range p.cells.all {
 		s.Actors = append(s.Actors, c.status())
 	}
 	slices.SortFunc(s.Actors, func(a, b ActorStatus) int { return strings.Compare(a.Name, b.Name) })

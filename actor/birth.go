@@ -12,13 +12,33 @@ import (
 // birth makes the actor's value: the first thing that its goroutine does
 // (AC-1). Whoever spawns the actor waits for it.
 type birth struct {
-	cell *cell
-	make func(context.Context) (any, error)
-	done chan struct{} // takes one value when it was made, or one of the following is set
-	err  error         // the actor's goroutine sets it
+	cell  *cell
+	maker maker
+	done  chan struct{} // takes one value when it was made, or one of the following is set
+	err   error         // the actor's goroutine sets it
+	entry [1]message    // the birth itself, as the first thing in its actor's queue
 
 	abandoned atomic.Pointer[Failure]
 }
+
+// maker makes the value of an actor.
+type maker interface {
+	make(ctx context.Context) (any, error)
+}
+
+// makeFunc is a maker that needs nothing else.
+type makeFunc func(context.Context) (any, error)
+
+func (f makeFunc) make(ctx context.Context) (any, error) { return f(ctx) }
+
+// birthOf is a birth and its maker in one piece of memory.
+type birthOf[A, P any] struct {
+	birth
+	typ    *Type[A, P]
+	params P
+}
+
+func (b *birthOf[A, P]) make(ctx context.Context) (any, error) { return b.typ.make(ctx, b.params) }
 
 func (b *birth) run(c *cell) error {
 	if c.halt.Load() { // stopped before it began: finish answers
@@ -56,7 +76,7 @@ func (b *birth) call(c *cell) (a any, err error) {
 			c.beginEnd(ending{deadline: c.proc.stopDeadline(), cause: b.err}, wire.ActorFailed)
 		}
 	}()
-	a, err = b.make(&c.scope)
+	a, err = b.maker.make(&c.scope)
 	returned = true
 	return a, err
 }

@@ -102,6 +102,12 @@ func (q *queue) commit() (start bool) {
 	return start
 }
 
+// open makes first what the actor does first. The caller starts its goroutine.
+func (q *queue) open(first []message) {
+	q.system, q.running = first, true
+	q.urgent.Store(true)
+}
+
 // putSystem queues system work, which has no limit. It reports whether the
 // actor still takes any, and whether the caller has to start its goroutine.
 func (q *queue) putSystem(m message) (taken, start bool) {

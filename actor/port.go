@@ -72,7 +72,8 @@ func NewPort[T any](ctx context.Context) (Port[T], *Inbox[T], error) {
 	in := &Inbox[T]{values: make(chan T)}
 	put := OnSend("put", (*Inbox[T]).put)
 	inboxes := Define("port", func(context.Context, None) (*Inbox[T], error) { return in, nil }, put)
-	b, err := s.proc.start(s.cell, "", &inboxes.kind, func(context.Context) (any, error) { return in, nil })
+	b := &birth{maker: makeFunc(func(context.Context) (any, error) { return in, nil })}
+	err = s.proc.start(s.cell, "", &inboxes.kind, b)
 	if err == nil {
 		in.cell = b.cell
 		err = b.made(ctx)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,7 +63,7 @@ type Proc struct {
 	outboxes outboxes
 
 	mu        sync.RWMutex // guards the following
-	cells     map[string]*cell
+	cells     registry
 	alive     int           // actors that have not ended, the agent among them
 	alone     chan struct{} // closed when only the agent is left; nil if nobody waits
 	closing   bool          // nothing is spawned any more
@@ -83,7 +82,7 @@ func NewProc(cfg Config) (*Proc, error) {
 	}
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	cfg.StopBound = cmp.Or(cfg.StopBound, defaultStopBound)
-	p := &Proc{id: cfg.ID, cfg: cfg, types: map[string]AnyType{}, cells: map[string]*cell{}, done: make(chan struct{})}
+	p := &Proc{id: cfg.ID, cfg: cfg, types: map[string]AnyType{}, done: make(chan struct{})}
 	p.base, p.cancel = context.WithCancelCause(context.Background())
 	p.main.proc = p
 	p.dones.New = func() any { return make(chan struct{}, 1) }
@@ -95,10 +94,11 @@ func NewProc(cfg Config) (*Proc, error) {
 		}
 		p.types[name] = t
 	}
-	agent, err := p.start(nil, agentName, &agentType.kind, func(context.Context) (any, error) { return &agent{proc: p}, nil })
+	b := &birth{maker: makeFunc(func(context.Context) (any, error) { return &agent{proc: p}, nil })}
+	err := p.start(nil, agentName, &agentType.kind, b)
 	if err == nil {
-		p.agent = agent.cell
-		err = agent.made(p.base)
+		p.agent = b.cell
+		err = b.made(p.base)
 	}
 	if err == nil && cfg.Gateway != nil {
 		if err = cfg.Gateway.Bind(p.id, p); err != nil {
@@ -271,35 +271,34 @@ func (p *Proc) unhandled(f *Failure) {
 func (p *Proc) stopDeadline() time.Time { return time.Now().Add(p.cfg.StopBound) }
 
 // start adds an actor to the proc and starts making it. parent is nil for
-// those that belong to the agent.
-func (p *Proc) start(parent *cell, name string, k *kind, make func(context.Context) (any, error)) (*birth, error) {
+// those that belong to the agent. Of b, only the maker is set.
+func (p *Proc) start(parent *cell, name string, k *kind, b *birth) error {
+	var n uint64 // that the name is made of
 	if name == "" {
-		var b [16]byte
-		name = string(strconv.AppendUint(append(b[:0], madeUp), p.names.Add(1), 36))
+		n = p.names.Add(1)
+		name = makeName(n)
 	} else if err := id.CheckName(name); err != nil {
-		return nil, err
+		return err
 	} else if name[0] == madeUp {
-		return nil, fmt.Errorf("%q: %w: names that start with %q are made up by procs", name, ErrNameTaken, madeUp)
+		return fmt.Errorf("%q: %w: names that start with %q are made up by procs", name, ErrNameTaken, madeUp)
 	}
 	c := &cell{typ: k, parent: parent}
 	if parent == nil {
 		c.parent = p.agent
 	}
 	c.scope.proc, c.scope.name, c.scope.cell = p, name, c
-	b := &birth{cell: c, make: make, done: p.getDone()}
+	b.cell, b.done, b.entry[0] = c, p.getDone(), b
 	c.birth.Store(b)
-	c.queue.putSystem(b) // before anybody can find c (AC-1)
-	if err := p.add(c); err != nil {
-		return nil, err
+	c.queue.open(b.entry[:]) // before anybody can find c (AC-1)
+	if err := p.add(c, n); err != nil {
+		return err
 	}
 	p.run(c)
-	return b, nil
+	return nil
 }
 
-// madeUp is what the names of actors begin with that were spawned without one.
-const madeUp = '_'
-
-func (p *Proc) add(c *cell) error {
+// add adds an actor; n is the number that its name was made of, or 0.
+func (p *Proc) add(c *cell, n uint64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing {
@@ -308,10 +307,10 @@ func (p *Proc) add(c *cell) error {
 	if up := c.parent; up != nil && (up.halt.Load() || up.barren) {
 		return fmt.Errorf("%w: its parent %s ends", ErrStopped, up.name)
 	}
-	if c.name[0] != madeUp && p.cells[c.name] != nil {
+	if n == 0 && p.cells.get(c.name) != nil {
 		return fmt.Errorf("%q: %w", c.name, ErrNameTaken)
 	}
-	p.cells[c.name] = c
+	p.cells.put(c, n)
 	p.alive++
 	if up := c.parent; up != nil {
 		c.next = up.kids
@@ -328,7 +327,7 @@ func (p *Proc) add(c *cell) error {
 func (p *Proc) freeName(c *cell) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.cells, c.name)
+	p.cells.remove(c.name)
 	c.nameless.Store(true)
 }
 
@@ -362,7 +361,7 @@ func (p *Proc) addAbandoned(a id.Actor) {
 func (p *Proc) cell(name string) *cell {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.cells[name]
+	return p.cells.get(name)
 }
 
 // lastKidsOf returns the children of c, which has no more from now on.

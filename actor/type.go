@@ -68,8 +68,9 @@ func (t *Type[A, P]) spawn(ctx context.Context, p id.Proc, name string, params P
 		return id.Actor{}, err
 	}
 	if p == s.proc.id {
-		b, err := s.proc.start(s.cell, name, &t.kind, func(ctx context.Context) (any, error) { return t.make(ctx, params) })
-		if err != nil {
+		b := &birthOf[A, P]{typ: t, params: params}
+		b.maker = b
+		if err := s.proc.start(s.cell, name, &t.kind, &b.birth); err != nil {
 			return id.Actor{}, err
 		}
 		return b.cell.id(), b.made(ctx)
