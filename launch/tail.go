@@ -38,6 +38,9 @@ func NewTail(n int, each func(line []byte)) *Tail {
 // Write takes the next bytes of the stream. It never fails.
 func (t *Tail) Write(p []byte) (int, error) {
 	n := len(p)
+	if t.each == nil {
+		p = t.skip(p)
+	}
 	for len(p) > 0 {
 		line, rest, ended := t.next(p)
 		if ended && t.each != nil {
@@ -46,6 +49,22 @@ func (t *Tail) Write(p []byte) (int, error) {
 		p = rest
 	}
 	return n, nil
+}
+
+// skip forgets what has come, and returns the end of p, if p alone has more
+// lines than are kept: nobody asked for the others.
+func (t *Tail) skip(p []byte) []byte {
+	from := len(p)
+	for range len(t.ring) + 1 {
+		if from = bytes.LastIndexByte(p[:from], '\n'); from < 0 {
+			return p
+		}
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closeLocked()
+	t.count, t.bytes = 0, 0
+	return p[from+1:]
 }
 
 // Flush ends the last line if it has no newline, at the end of the stream.
@@ -96,13 +115,18 @@ func (t *Tail) next(p []byte) (line, rest []byte, ended bool) {
 	if len(t.open) > 0 {
 		t.open = append(t.open, line...)
 		line = t.open
-		t.open = t.open[:0]
-		if cap(t.open) > 4096 {
-			t.open = nil // one long line must not hold its memory for ever
-		}
+		t.closeLocked()
 	}
 	t.keepLocked(line)
 	return line, rest, true
+}
+
+// closeLocked makes room for the next line.
+func (t *Tail) closeLocked() {
+	t.open = t.open[:0]
+	if cap(t.open) > 4096 {
+		t.open = nil // one long line must not hold its memory for ever
+	}
 }
 
 // keepLocked stores a copy of line, over the oldest one if need be.

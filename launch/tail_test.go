@@ -3,6 +3,7 @@ package launch
 import (
 	"bytes"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -38,16 +39,18 @@ func slowLines(stream string, n int) (kept, all []string) {
 // checkTail feeds the chunks to a Tail and compares it with slowLines.
 func checkTail(t interface{ Fatalf(string, ...any) }, n int, chunks []string) {
 	var reported []string
-	tail := NewTail(n, func(line []byte) { reported = append(reported, string(line)) })
-	for _, chunk := range chunks {
-		if got, err := tail.Write([]byte(chunk)); got != len(chunk) || err != nil {
-			t.Fatalf("Write: %d, %v", got, err)
-		}
-	}
-	tail.Flush()
+	tail, silent := NewTail(n, func(line []byte) { reported = append(reported, string(line)) }), NewTail(n, nil)
 	kept, all := slowLines(strings.Join(chunks, ""), n)
-	if got := tail.Lines(); !slices.Equal(got, kept) {
-		t.Fatalf("kept %d lines %.100q, want %d lines %.100q", len(got), got, len(kept), kept)
+	for _, tail := range []*Tail{tail, silent} {
+		for _, chunk := range chunks {
+			if got, err := tail.Write([]byte(chunk)); got != len(chunk) || err != nil {
+				t.Fatalf("Write: %d, %v", got, err)
+			}
+		}
+		tail.Flush()
+		if got := tail.Lines(); !slices.Equal(got, kept) {
+			t.Fatalf("kept %d lines %.100q, want %d lines %.100q", len(got), got, len(kept), kept)
+		}
 	}
 	if !slices.Equal(reported, all) {
 		t.Fatalf("reported %d lines %.100q, want %d lines %.100q", len(reported), reported, len(all), all)
@@ -144,11 +147,15 @@ func TestTailReadWhileWritten(t *testing.T) {
 }
 
 func BenchmarkTail(b *testing.B) {
-	chunk := bytes.Repeat([]byte("a line of output of the usual length, some sixty bytes of it\n"), 500)
-	tail := NewTail(100, nil)
-	b.SetBytes(int64(len(chunk)))
-	b.ReportAllocs()
-	for b.Loop() {
-		_, _ = tail.Write(chunk)
+	for _, line := range []string{"a line of output of the usual length, some sixty bytes of it\n", "y\n"} {
+		b.Run(strconv.Itoa(len(line)), func(b *testing.B) {
+			chunk := bytes.Repeat([]byte(line), 32<<10/len(line))
+			tail := NewTail(100, nil)
+			b.SetBytes(int64(len(chunk)))
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = tail.Write(chunk)
+			}
+		})
 	}
 }

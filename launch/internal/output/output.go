@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hyperactor/hyperactor/launch"
@@ -97,11 +98,14 @@ func (o *Output) Tail(s launch.Stream) []string {
 // LastWords returns the last lines of stderr as a record of an exit has them.
 func (o *Output) LastWords() string { return strings.Join(o.Tail(launch.Stderr), "\n") }
 
-// The buffer of a reader starts small, since most processes say little, and
-// becomes large when one says much.
+// The buffer of a reader is small, since most processes say little, and large
+// while one says much: then fewer and larger steps are half of the work. The
+// pipe grows with the first large buffer, as far as the user's limit allows.
 const (
 	smallBuffer = 2 << 10
-	largeBuffer = 64 << 10 // what a pipe holds
+	largeBuffer = 256 << 10
+	largePipe   = 1 << 20
+	calm        = 64 // so many small reads in a row, and the buffer is small again
 )
 
 // read reads to the end of the stream.
@@ -109,17 +113,72 @@ func (s *stream) read() {
 	defer s.r.Close()
 	defer s.tail.Flush()
 	buf := make([]byte, smallBuffer)
-	for {
+	for small := 0; ; {
 		n, err := s.r.Read(buf)
 		s.take(buf[:n])
 		if err != nil {
-			s.cut.Store(!errors.Is(err, io.EOF))
+			if !errors.Is(err, io.EOF) {
+				s.cut.Store(!s.rest(buf))
+			}
 			return
 		}
-		if n == len(buf) && n < largeBuffer {
-			buf = make([]byte, largeBuffer)
+		switch {
+		case n == len(buf) && n < largeBuffer:
+			enlarge(s.r, largePipe)
+			buf, small = make([]byte, largeBuffer), 0
+		case n > smallBuffer:
+			small = 0
+		case len(buf) > smallBuffer:
+			if small++; small == calm {
+				buf = make([]byte, smallBuffer)
+			}
 		}
 	}
+}
+
+// rest reads what the pipe still has when its time is up: the bound is for
+// waiting, and what was written before is not to be lost because we are slow. It
+// reports whether that was the end of the stream.
+func (s *stream) rest(buf []byte) (ended bool) {
+	_ = s.r.SetReadDeadline(time.Time{})
+	for left := largePipe; left > 0; { // somebody may go on writing
+		n, err := readNow(s.r, buf)
+		s.take(buf[:n])
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		left -= n
+	}
+	return false
+}
+
+// errNothing is that there is nothing to read now.
+var errNothing = errors.New("nothing to read")
+
+// readNow reads what is there, and does not wait.
+func readNow(f *os.File, buf []byte) (n int, err error) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var errno error
+	err = rc.Read(func(fd uintptr) bool {
+		for n, errno = syscall.Read(int(fd), buf); errno == syscall.EINTR; {
+			n, errno = syscall.Read(int(fd), buf)
+		}
+		return true
+	})
+	switch {
+	case err != nil:
+		return 0, err
+	case errno == syscall.EAGAIN:
+		return 0, errNothing
+	case errno != nil:
+		return 0, errno
+	case n == 0:
+		return 0, io.EOF
+	}
+	return n, nil
 }
 
 // take hands on the next bytes. A writer that fails is to count that itself:

@@ -19,3 +19,10 @@ func pipe() (r, w *os.File, err error) {
 	}
 	return os.NewFile(uintptr(fds[0]), "output"), os.NewFile(uintptr(fds[1]), "output"), nil
 }
+
+// enlarge makes the pipe hold more, if the user's share of pipe memory allows.
+func enlarge(pipe *os.File, size int) {
+	if rc, err := pipe.SyscallConn(); err == nil {
+		_ = rc.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, size) })
+	}
+}
