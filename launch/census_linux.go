@@ -20,10 +20,11 @@ import (
 //
 // It reads one small file per process of the system.
 func Census(marker string) ([]int, error) {
-	return selectProcesses(func(pid int) bool {
-		return bytes.Contains(environ(pid), []byte(marker))
-	})
+	return selectProcesses(func(pid int) bool { return Marked(pid, marker) })
 }
+
+// Marked reports whether Census would find the process.
+func Marked(pid int, marker string) bool { return bytes.Contains(environ(pid), []byte(marker)) }
 
 // Children returns the children of this process in ascending order, in any
 // state: a child that was not reaped is among them.

@@ -53,8 +53,10 @@ type Spec struct {
 	Path  string   // the program; Self for our own image; searched for in Env's PATH if it has no slash
 	Args  []string // arguments, without the program's name
 	Argv0 string   // what the program sees as its name; if empty, Path, or for Self our own name
-	Env   []string // the whole environment, "K=V". Nothing is inherited
+	Env   []string // the whole environment, "K=V". Nothing is inherited; a launcher may add MarkEnv
 	Dir   string   // working directory; ours if empty
+
+	Limits Limits // what it runs as and may use; the zero value changes nothing (PS-7)
 
 	// Control becomes descriptor 3 of the process. The launcher dups it into the
 	// child and leaves the caller's copy open. Both share the mode: a descriptor
@@ -85,6 +87,11 @@ type Spec struct {
 // Self as a Spec's Path starts our own image, through /proc/self/exe where
 // there is one, so that a binary that was replaced on disk changes nothing (PS-6).
 const Self = "self"
+
+// MarkEnv is the one variable that a launcher may add to the environment of a
+// process. Its value is known to nobody else and inherited by whatever descends
+// from the process, which is told by it.
+const MarkEnv = "HYPERACTOR_PROC"
 
 // Stream is one of the two output streams of a process.
 type Stream uint8

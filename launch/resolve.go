@@ -92,6 +92,9 @@ func (s Spec) check() error {
 	if hasNUL(s.Dir) {
 		return bad(ErrDir, strconv.Quote(s.Dir)+" has a NUL byte")
 	}
+	if p := s.Limits.problem(); p != "" {
+		return bad(ErrBadLimit, p)
+	}
 	return nil
 }
 

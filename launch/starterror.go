@@ -39,6 +39,8 @@ const (
 	ErrLimit         Reason = "limit of the system reached"
 	ErrDir           Reason = "working directory not usable"
 	ErrArgs          Reason = "arguments or environment not usable"
+	ErrBadLimit      Reason = "limit has a value that no system knows"
+	ErrNotEnforced   Reason = "limit cannot be enforced here"
 	ErrClosed        Reason = "launcher is closed"
 )
 
@@ -73,8 +75,13 @@ func (e *StartError) Unwrap() []error {
 
 // Explain turns err, which an attempt to run the program at path gave, into a
 // StartError. The errno alone is ambiguous (ENOENT can be the program, its
-// interpreter or the directory), so Explain looks at the files again.
+// interpreter or the directory), so Explain looks at the files again. An err
+// that is a StartError already says enough.
 func Explain(spec Spec, path string, err error) *StartError {
+	if e, ok := errors.AsType[*StartError](err); ok {
+		e.Path = spec.Path
+		return e
+	}
 	e := &StartError{Op: "start", Path: spec.Path, Err: err}
 	errno, ok := errors.AsType[syscall.Errno](err)
 	if !ok {
@@ -91,6 +98,9 @@ func Explain(spec Spec, path string, err error) *StartError {
 		e.Reason, e.Detail = ErrWrongFormat, "it needs to be a program for this machine, or a script that begins with #!"
 	case syscall.ENOENT, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.EACCES, syscall.EPERM:
 		e.Reason, e.Detail = explainFiles(spec.Dir, path, errno)
+		if u := spec.Limits.User; u != nil && e.Reason == ErrPermission {
+			e.Detail += ", and whether user " + strconv.Itoa(u.UID) + " may get to it and to the working directory"
+		}
 	}
 	return e
 }

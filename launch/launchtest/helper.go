@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -49,7 +50,7 @@ func behave(behaviour string, args []string, newLauncher func() launch.Launcher)
 		return number(args[0])
 	case "lifeline": // until its lifeline ends, then exits with a code
 		fmt.Println("ready")
-		_, _ = io.Copy(io.Discard, os.NewFile(3, "lifeline"))
+		_, _ = io.Copy(io.Discard, lifeline())
 		return number(args[0])
 	case "print":
 		return spam(number(args[0]))
@@ -70,7 +71,7 @@ func behave(behaviour string, args []string, newLauncher func() launch.Launcher)
 	case "close-output":
 		os.Stdout.Close()
 		os.Stderr.Close()
-		_, _ = io.Copy(io.Discard, os.NewFile(3, "lifeline"))
+		_, _ = io.Copy(io.Discard, lifeline())
 		return 4
 	case "descriptors":
 		return descriptors()
@@ -82,12 +83,53 @@ func behave(behaviour string, args []string, newLauncher func() launch.Launcher)
 		return nested(newLauncher())
 	case "starved":
 		return exitCode(starved(newLauncher()))
+	case "hog": // memory
+		return hog(number(args[0]))
+	case "hog-below": // a grandchild is the hog
+		return exitCode(grandchild(lifeline(), "hog", args[0]).Run())
+	case "escape": // starts a descendant that has left the group, and holds
+		cmd := grandchild(lifeline(), "lifeline", "0")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			return exitCode(err)
+		}
+		fmt.Println("ready")
+		hold()
+	case "unprivileged":
+		return exitCode(unprivileged(newLauncher(), args[0]))
 	case "headless":
 		return headless(number(args[0]))
 	default:
 		fmt.Fprintf(os.Stderr, "no behaviour %q\n", behaviour)
 		return 99
 	}
+	return 0
+}
+
+// lifeline is descriptor 3. A second File of it would close it for the first.
+func lifeline() *os.File { return os.NewFile(3, "lifeline") }
+
+// grandchild describes a child of ours that behaves in the given way. It shares
+// our stdout and our lifeline.
+func grandchild(lifeline *os.File, behaviour string, args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), variable+"="+strings.Join(append([]string{behaviour}, args...), " "))
+	cmd.Stdout = os.Stdout
+	cmd.ExtraFiles = []*os.File{lifeline}
+	return cmd
+}
+
+// hog takes and uses so many mebibytes.
+func hog(mebibytes int) int {
+	var all [][]byte
+	for range mebibytes {
+		b := make([]byte, 1<<20)
+		for i := 0; i < len(b); i += 512 {
+			b[i] = 1
+		}
+		all = append(all, b)
+	}
+	runtime.KeepAlive(all)
 	return 0
 }
 
@@ -144,16 +186,9 @@ func descriptors() int {
 
 // leave starts n descendants that hold stdout and the lifeline, and goes.
 func leave(n int, attr *syscall.SysProcAttr) int {
-	lifeline := os.NewFile(3, "lifeline")
-	self, err := os.Executable()
-	if err != nil {
-		return exitCode(err)
-	}
+	shared := lifeline()
 	for range n {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), variable+"=lifeline 0")
-		cmd.Stdout = os.Stdout
-		cmd.ExtraFiles = []*os.File{lifeline}
+		cmd := grandchild(shared, "lifeline", "0")
 		cmd.SysProcAttr = attr
 		if err := cmd.Start(); err != nil {
 			return exitCode(err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -106,6 +107,59 @@ func openDescriptors() (fds []int) {
 		}
 	}
 	return fds
+}
+
+// unprivileged asks for what only root may have, and for a limit on a program
+// that would lose its privileges by it.
+func unprivileged(l launch.Launcher, setuid string) (err error) {
+	defer func() {
+		if err = errors.Join(err, l.Close()); err != nil {
+			return
+		}
+		if left, cerr := launch.Children(); cerr != nil || len(left) > 0 {
+			err = fmt.Errorf("children left: %v, %v", left, cerr)
+		}
+	}()
+	nice := launch.Limits{Nice: new(5)}
+	refused := map[string]launch.Limits{
+		"user 0":         {User: &launch.User{}},
+		"niceness -5":    {Nice: new(-5)},
+		"OOM score -999": {OOMScore: new(-999)},
+		"rlimit core=":   {Rlimits: []launch.Rlimit{{Name: "core", Soft: 0, Hard: launch.Unlimited}}},
+		"a memory limit": {Memory: 1 << 30},
+		"a pids limit":   {PIDs: 100},
+	}
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{}); err != nil {
+		return err
+	}
+	for what, limits := range refused {
+		if err := refusedFor(l, launch.Spec{Path: "/bin/true", Limits: limits}, what); err != nil {
+			return err
+		}
+	}
+	if err := refusedFor(l, launch.Spec{Path: setuid, Limits: nice}, "set-uid"); err != nil {
+		return err
+	}
+	p, err := l.Launch(context.Background(), launch.Spec{Path: "/bin/true", Limits: nice})
+	if err != nil {
+		return err
+	}
+	if e := p.Wait(); !e.OK() {
+		return fmt.Errorf("with limits that anybody may have: %v", e)
+	}
+	return nil
+}
+
+// refusedFor checks that s is refused because of a limit that cannot be enforced.
+func refusedFor(l launch.Launcher, s launch.Spec, what string) error {
+	p, err := l.Launch(context.Background(), s)
+	if err == nil {
+		return fmt.Errorf("%s: started: %v", what, p.Wait())
+	}
+	if !errors.Is(err, launch.ErrNotEnforced) || !strings.Contains(err.Error(), what) {
+		return fmt.Errorf("%s: got %w", what, err)
+	}
+	return nil
 }
 
 // headless ends its first thread, says so and lives on until its lifeline ends.

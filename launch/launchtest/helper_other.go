@@ -29,6 +29,8 @@ func nested(launch.Launcher) int { return 99 }
 
 func starved(launch.Launcher) error { return errors.ErrUnsupported }
 
+func unprivileged(launch.Launcher, string) error { return errors.ErrUnsupported }
+
 func headless(int) int { return 99 }
 
 func openDescriptors() []int { return nil }

@@ -21,10 +21,21 @@ import (
 
 // Run checks that the launchers which newLauncher makes keep the contract.
 func Run(t *testing.T, newLauncher func() launch.Launcher) {
+	RunWithoutLimits(t, newLauncher)
+	run(t, newLauncher, limitChecks, cgroupChecks)
+}
+
+// RunWithoutLimits does the same for launchers whose processes may have less
+// than ours: it leaves out launch.Limits.
+func RunWithoutLimits(t *testing.T, newLauncher func() launch.Launcher) {
+	run(t, newLauncher, exitChecks, stopChecks, treeChecks, outputChecks, startChecks, isolationChecks, leakChecks)
+}
+
+func run(t *testing.T, newLauncher func() launch.Launcher, lists ...func() []check) {
 	if testing.Short() {
 		t.Skip("starts real processes")
 	}
-	for _, list := range []func() []check{exitChecks, stopChecks, treeChecks, outputChecks, startChecks, isolationChecks, leakChecks} {
+	for _, list := range lists {
 		for _, c := range list() {
 			t.Run(c.name, func(t *testing.T) {
 				c.run(&fixture{T: t, Launcher: open(t, newLauncher), newLauncher: newLauncher})

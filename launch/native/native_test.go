@@ -17,3 +17,7 @@ func TestMain(m *testing.M) { launchtest.Main(m, newLauncher) }
 func TestRealContract(t *testing.T) { launchtest.Run(t, newLauncher) }
 
 func TestRealContractOnOldKernel(t *testing.T) { launchtest.Run(t, newOldLauncher) }
+
+func newPlainLauncher() launch.Launcher { return New(Config{withoutCgroups: true}) }
+
+func TestRealContractWithoutCgroups(t *testing.T) { launchtest.Run(t, newPlainLauncher) }

@@ -67,9 +67,9 @@ func (p *process) signal(sigs ...syscall.Signal) error {
 	return nil
 }
 
-// monitor is the one goroutine that decides how the process ended. The
+// Follow is the one goroutine that decides how the process ended. The
 // launcher waits for it.
-func (p *process) monitor() {
+func (p *process) Follow() {
 	p.leader.Await()
 	at := time.Now()
 	p.mu.Lock()
@@ -90,6 +90,5 @@ func (p *process) monitor() {
 	p.exit = end.Exit()
 	p.exit.Started, p.exit.Ended, p.exit.Stderr = p.started, at, p.out.LastWords()
 	p.exit.Swept, p.exit.Cut = swept, cut
-	p.launcher.forget(p)
 	close(p.done)
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/internal/cgroup"
 )
 
 // Leader is the process that was started: the leader of its session and of its
@@ -20,10 +21,37 @@ type Leader struct {
 	fd          int      // the pidfd
 	file        *os.File // owns fd, for the netpoller
 	groupSignal bool     // the group can be signalled through fd, also after the reap
+	attached    bool     // it is somebody else's child
+
+	group *cgroup.Group // nil: none
 }
 
-func newLeader(pid, pidfd int, groupSignal bool) *Leader {
-	return &Leader{PID: pid, fd: pidfd, file: pidfdFile(pidfd), groupSignal: groupSignal}
+func newLeader(pid, pidfd int) *Leader {
+	return &Leader{PID: pid, fd: pidfd, file: pidfdFile(pidfd)}
+}
+
+// Attach returns a Leader for a process that somebody else has started as the
+// leader of its group and reaps, known by its pidfd, which the Leader owns from
+// now on. Await, Signal and Suspended work as for a child of ours; Reap returns
+// what Recall does. Waiting costs no thread if pidfd was non-blocking when the
+// File was made, as that of a Leader is.
+func Attach(pid int, pidfd *os.File) *Leader {
+	l := &Leader{PID: pid, fd: -1, file: pidfd, attached: true}
+	if rc, err := pidfd.SyscallConn(); err == nil { // an error means that it is closed
+		_ = rc.Control(func(fd uintptr) { l.fd, l.groupSignal = int(fd), signalsGroup(int(fd)) })
+	}
+	return l
+}
+
+// File returns the pidfd, for a process that is to Attach. It stays the
+// Leader's.
+func (l *Leader) File() *os.File { return l.file }
+
+// signalsGroup reports whether the kernel signals a group through the pidfd of
+// its leader, also of a dead one.
+func signalsGroup(pidfd int) bool {
+	err := unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	return err == nil || err == unix.ESRCH || err == unix.EPERM
 }
 
 // pidfdFile hands a pidfd to the netpoller, which takes non-blocking ones.
@@ -32,20 +60,36 @@ func pidfdFile(fd int) *os.File {
 	return os.NewFile(uintptr(fd), "pidfd")
 }
 
-// Close frees the pidfd.
-func (l *Leader) Close() { l.file.Close() }
+// Close frees the pidfd and removes the cgroup. A cgroup with a process that the
+// kernel cannot kill stays.
+func (l *Leader) Close() {
+	l.file.Close()
+	_ = l.group.Remove()
+}
 
 // Await returns when the process has ended, all of its threads, and can be
 // reaped. The goroutine is parked in the netpoller meanwhile.
 func (l *Leader) Await() {
 	rc, err := l.file.SyscallConn()
 	if err == nil {
-		err = rc.Read(func(fd uintptr) bool { return reapable(int(fd), unix.WNOHANG) })
+		err = rc.Read(func(fd uintptr) bool { return l.ended(int(fd)) })
 	}
 	if err != nil { // the netpoller did not take it
 		_ = unix.SetNonblock(l.fd, false)
+		if l.attached {
+			awaitPoll(l.fd)
+			return
+		}
 		reapable(l.fd, 0)
 	}
+}
+
+// ended looks whether the process has ended, without waiting.
+func (l *Leader) ended(fd int) bool {
+	if l.attached {
+		return dead(fd)
+	}
+	return reapable(fd, unix.WNOHANG)
 }
 
 // reapable looks at a child without reaping it. A child that somebody else has
@@ -64,10 +108,29 @@ func waitid(fd, flags int, usage *unix.Rusage) (info unix.Siginfo, err error) {
 	}
 }
 
-// Reap takes the record of the ended process.
+// Reap takes the record of the ended process. The evidence in its cgroup is read
+// before (PS-1).
 func (l *Leader) Reap() End {
+	if l.attached {
+		return l.Recall()
+	}
+	return l.record(0)
+}
+
+// Look returns the record of the ended process and leaves it to be reaped.
+func (l *Leader) Look() End { return l.record(unix.WNOWAIT) }
+
+// record asks the cgroup what it can tell, and then for the record.
+func (l *Leader) record(flags int) End {
+	oom := l.group.OOMKills() > 0
+	e := l.wait(flags)
+	e.OOM = oom
+	return e
+}
+
+func (l *Leader) wait(flags int) End {
 	var usage unix.Rusage
-	info, err := waitid(l.fd, unix.WEXITED|unix.WNOHANG, &usage)
+	info, err := waitid(l.fd, unix.WEXITED|unix.WNOHANG|flags, &usage)
 	if err != nil || info.Signo == 0 {
 		return l.stolen(err)
 	}
@@ -96,6 +159,12 @@ func childStatus(info *unix.Siginfo) int {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), union+2*4)))
 }
 
+// Recall returns what the kernel still knows of an ended process that its
+// parent has reaped: code or signal, no usage. From linux 6.15 on that is the
+// truth for as long as there is a pidfd; before, and as long as the process is
+// not reaped, End.Err says that nothing is known.
+func (l *Leader) Recall() End { return l.stolen(unix.ECHILD) }
+
 // stolen asks the pidfd for a record that some other part of this program has
 // taken with a wait for any child. Linux 6.15 still knows it then.
 func (l *Leader) stolen(cause error) End {
@@ -114,10 +183,21 @@ func (l *Leader) stolen(cause error) End {
 }
 
 // Signal signals the group; it may be called while the leader is not
-// reaped. (Afterwards only where groupSignal is set.)
+// reaped. (Afterwards only where groupSignal is set.) Of somebody else's child
+// nobody here knows whether it is reaped: on a kernel before 6.9 the signal then
+// goes to the leader alone, since the number of the group may be another's (PS-4).
+//
+// A SIGKILL goes to all of the cgroup as well, wherever they are (PS-3).
 func (l *Leader) Signal(sig syscall.Signal) error {
-	if l.groupSignal {
-		return unix.PidfdSendSignal(l.fd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	if sig == unix.SIGKILL {
+		_ = l.group.Kill() // what it cannot do, the sweep does
 	}
-	return unix.Kill(-l.PID, sig)
+	switch {
+	case l.groupSignal:
+		return unix.PidfdSendSignal(l.fd, sig, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	case l.attached:
+		return unix.PidfdSendSignal(l.fd, sig, nil, 0)
+	default:
+		return unix.Kill(-l.PID, sig)
+	}
 }

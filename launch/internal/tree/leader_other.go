@@ -4,6 +4,7 @@ package tree
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -14,6 +15,7 @@ import (
 // started by whoever asks.
 type Starter struct {
 	WithoutGroupSignal bool // of no effect here
+	Cgroups            bool // likewise
 }
 
 // Stop does nothing.
@@ -21,6 +23,13 @@ func (t *Starter) Stop() {}
 
 // Start starts a process.
 func (t *Starter) Start(r Request) (*Leader, error) {
+	user := r.Limits.User
+	if r.Limits.User = nil; !r.Limits.IsZero() {
+		return nil, &launch.StartError{
+			Op: "start", Reason: launch.ErrNotEnforced,
+			Detail: "of all limits, this system lets a launcher set the user only",
+		}
+	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return nil, err
@@ -34,7 +43,7 @@ func (t *Starter) Start(r Request) (*Leader, error) {
 		Dir:   r.Dir,
 		Env:   append([]string{}, r.Env...), // nil would mean ours
 		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Credential: credential(user)},
 	})
 	if err != nil {
 		return nil, err
@@ -48,13 +57,32 @@ func (t *Starter) Start(r Request) (*Leader, error) {
 // as long as the group has members.
 type Leader struct {
 	PID   int
-	proc  *os.Process
+	proc  *os.Process // nil if it is somebody else's child
+	file  *os.File
 	state *os.ProcessState
 	err   error
 }
 
+// Attach returns a Leader for a process that somebody else has started. Without
+// pidfds it can do nothing but say so.
+func Attach(pid int, pidfd *os.File) *Leader { return &Leader{PID: pid, file: pidfd} }
+
+// File returns what was given to Attach, or nil.
+func (l *Leader) File() *os.File { return l.file }
+
+// Recall returns that nothing is known.
+func (l *Leader) Recall() End {
+	return End{Err: fmt.Errorf("somebody else has reaped process %d: %w", l.PID, errors.ErrUnsupported)}
+}
+
 // Await returns when the process has ended.
-func (l *Leader) Await() { l.state, l.err = l.proc.Wait() }
+func (l *Leader) Await() {
+	if l.proc == nil {
+		l.err = errors.ErrUnsupported
+		return
+	}
+	l.state, l.err = l.proc.Wait()
+}
 
 // Reap returns the record of the ended process.
 func (l *Leader) Reap() End {
@@ -77,17 +105,26 @@ func (l *Leader) Reap() End {
 // Sweep kills what is left of the group (PS-3). It cannot count: swept is 1 if
 // there was anything.
 func (l *Leader) Sweep() (swept, survivors int) {
-	if errors.Is(syscall.Kill(-l.PID, syscall.SIGKILL), syscall.ESRCH) {
+	if l.proc == nil || errors.Is(syscall.Kill(-l.PID, syscall.SIGKILL), syscall.ESRCH) {
 		return 0, 0
 	}
 	return 1, 0
 }
 
 // Signal signals the group.
-func (l *Leader) Signal(sig syscall.Signal) error { return syscall.Kill(-l.PID, sig) }
+func (l *Leader) Signal(sig syscall.Signal) error {
+	if l.proc == nil {
+		return errors.ErrUnsupported
+	}
+	return syscall.Kill(-l.PID, sig)
+}
 
 // Suspended is not known here.
 func (l *Leader) Suspended() bool { return false }
 
 // Close frees what the Leader holds.
-func (l *Leader) Close() {}
+func (l *Leader) Close() {
+	if l.file != nil {
+		l.file.Close()
+	}
+}

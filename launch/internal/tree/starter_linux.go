@@ -7,88 +7,124 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/internal/cgroup"
 )
 
 // Starter starts processes on one locked OS thread. PDEATHSIG fires
 // when the thread that forked ends, so this one lives from the first start
-// until all children are reaped.
+// until all children are reaped. Children with a umask of their own have another
+// one, which has a umask and a working directory of its own.
 type Starter struct {
 	WithoutGroupSignal bool // behave as on a kernel before 6.9, for tests
+	Cgroups            bool // give each child a cgroup of its own, where one can be made
 
-	mu    sync.Mutex // guards the following
-	calls chan func()
-	wg    sync.WaitGroup
+	shared, private thread
 
-	// The following belong to the thread.
+	mu          sync.Mutex // guards the following
 	ready       bool
 	null        *os.File // stdin of every child
 	groupSignal bool     // the kernel signals a group through its leader's pidfd
+	parent      *cgroup.Parent
 }
 
-// Start starts a process on the thread and waits for its exec.
-func (s *Starter) Start(r Request) (lead *Leader, err error) {
-	done := make(chan struct{})
-	s.queue() <- func() {
-		lead, err = s.fork(r)
-		close(done)
+// Start starts a process on a thread and waits for its exec. An error that is
+// a *launch.StartError lacks nothing but the program's name.
+func (s *Starter) Start(r Request) (*Leader, error) {
+	j := job{Request: r}
+	if err := s.prepare(&j); err != nil {
+		return nil, err
 	}
-	<-done
-	return lead, err
+	t := &s.shared
+	if r.Limits.Umask != nil {
+		cwd, err := os.OpenFile(".", unix.O_PATH|unix.O_DIRECTORY, 0)
+		if err != nil {
+			return nil, err
+		}
+		defer cwd.Close()
+		j.cwd, t = cwd, &s.private
+	}
+	var lead *Leader
+	var err error
+	t.do(func() { lead, err = j.run() })
+	j.group.Started()
+	if err != nil {
+		_ = j.group.Remove() // what is left of it goes with the parent
+		return nil, err
+	}
+	lead.group, lead.groupSignal = j.group, s.signalsGroup(lead.fd)
+	return lead, nil
 }
 
-// queue returns the way to the thread, which is started for the first call.
-func (s *Starter) queue() chan<- func() {
+// prepare opens what all starts need, and makes the group of this one.
+func (s *Starter) prepare(j *job) (err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.calls == nil {
-		calls := make(chan func())
-		s.calls = calls
-		s.wg.Go(func() { s.run(calls) })
+	if !s.ready {
+		if err := s.openLocked(); err != nil {
+			return err
+		}
 	}
-	return s.calls
+	j.null = s.null
+	if s.parent != nil {
+		j.group, err = s.parent.New(cgroup.Limits{Memory: j.Limits.Memory, PIDs: j.Limits.PIDs})
+	} else if j.Limits.Memory > 0 || j.Limits.PIDs > 0 {
+		err = &cgroup.LimitError{Limit: "memory or pid", Err: errors.New("this launcher makes none")}
+	}
+	return explainLimit(err)
 }
 
-// Stop ends the thread. No start may follow and no child may be left.
-func (s *Starter) Stop() {
-	s.mu.Lock()
-	calls := s.calls
-	s.calls = nil
-	s.mu.Unlock()
-	if calls != nil {
-		close(calls)
+// explainLimit makes a StartError of a limit that cannot be enforced.
+func explainLimit(err error) error {
+	if e, ok := errors.AsType[*cgroup.LimitError](err); ok {
+		return notEnforced(e.Hint(), e.Err)
 	}
-	s.wg.Wait()
+	return err
 }
 
-func (s *Starter) run(calls <-chan func()) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	for call := range calls {
-		call()
-	}
-	if s.null != nil {
-		s.null.Close()
-	}
-}
-
-// prepare runs before the first start.
-func (s *Starter) prepare() error {
-	if s.ready {
-		return nil
-	}
+func (s *Starter) openLocked() error {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err
 	}
-	if err := closeInherited(); err != nil {
+	if err = closeInherited(); err == nil && s.Cgroups {
+		s.parent, err = cgroup.Open()
+	}
+	if err != nil {
 		null.Close()
 		return err
 	}
 	s.null, s.ready = null, true
 	return nil
+}
+
+// signalsGroup finds out once whether the kernel knows signals to the group of
+// a pidfd.
+func (s *Starter) signalsGroup(pidfd int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.groupSignal && !s.WithoutGroupSignal {
+		s.groupSignal = signalsGroup(pidfd)
+	}
+	return s.groupSignal
+}
+
+// Stop ends the threads. No start may follow and no child may be left.
+func (s *Starter) Stop() {
+	s.shared.stop()
+	s.private.stop()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.parent != nil {
+		_ = s.parent.Close() // what cannot be removed is left to the next launcher
+	}
+	if s.null != nil {
+		s.null.Close()
+	}
+	s.parent, s.null, s.ready = nil, nil, false
 }
 
 // closeInherited makes sure that descriptors which this process has inherited
@@ -110,63 +146,65 @@ func closeInherited() error {
 	return nil
 }
 
-func (s *Starter) fork(r Request) (*Leader, error) {
-	if err := s.prepare(); err != nil {
-		return nil, err
-	}
-	files := []uintptr{s.null.Fd(), r.Stdout.Fd(), r.Stderr.Fd()}
-	if r.Control != nil {
-		fd, err := dup(r.Control)
-		if err != nil {
-			return nil, fmt.Errorf("control descriptor: %w", err)
-		}
-		defer unix.Close(fd)
-		files = append(files, uintptr(fd))
-	}
-	pidfd := -1
-	pid, err := syscall.ForkExec(r.Prog.Path, r.Prog.Argv, &syscall.ProcAttr{
-		Dir:   r.Dir,
-		Env:   r.Env,
-		Files: files,
-		Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
-	})
-	runtime.KeepAlive(r)
-	if err != nil {
-		return nil, err
-	}
-	if pidfd < 0 {
-		// Our own child and not reaped yet: the numbers are its own.
-		_ = unix.Kill(-pid, unix.SIGKILL)
-		_, _ = wait4(pid)
-		return nil, fmt.Errorf("the kernel has no pidfd, linux 5.4 is needed: %w", errors.ErrUnsupported)
-	}
-	s.probe(pidfd)
-	return newLeader(pid, pidfd, s.groupSignal), nil
+// thread is a locked OS thread that does things one after the other. It is
+// started for the first.
+type thread struct {
+	mu    sync.Mutex // guards the following
+	calls chan func()
+	wg    sync.WaitGroup
 }
 
-// probe finds out once whether the kernel knows signals to the group of a pidfd.
-func (s *Starter) probe(pidfd int) {
-	if !s.groupSignal && !s.WithoutGroupSignal {
-		s.groupSignal = unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP) == nil
+// do runs call on the thread.
+func (t *thread) do(call func()) {
+	done := make(chan struct{})
+	t.queue() <- func() {
+		defer close(done)
+		call()
+	}
+	<-done
+}
+
+// queue returns the way to the thread.
+func (t *thread) queue() chan<- func() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.calls == nil {
+		calls := make(chan func())
+		t.calls = calls
+		t.wg.Go(func() { serve(calls) })
+	}
+	return t.calls
+}
+
+// serve does what is asked for. The goroutine never unlocks its thread, which
+// ends with it: calls may have changed what is the thread's own. The first
+// thread of the process is spared, since others take it for the process.
+func serve(calls <-chan func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		var other sync.WaitGroup
+		other.Go(func() { serve(calls) })
+		other.Wait()
+		runtime.UnlockOSThread()
+		return
+	}
+	for call := range calls {
+		call()
 	}
 }
 
-// dup copies a descriptor without touching its mode: File.Fd could switch the
-// caller's file to blocking.
-func dup(f *os.File) (fd int, err error) {
-	rc, err := f.SyscallConn()
-	if err != nil {
-		return -1, err
+func (t *thread) stop() {
+	t.mu.Lock()
+	calls := t.calls
+	t.calls = nil
+	t.mu.Unlock()
+	if calls != nil {
+		close(calls)
 	}
-	cerr := rc.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3) })
-	return fd, errors.Join(cerr, err)
+	t.wg.Wait()
 }
 
-func wait4(pid int) (int, error) {
-	for {
-		got, err := unix.Wait4(pid, nil, 0, nil)
-		if err != unix.EINTR {
-			return got, err
-		}
-	}
+// notEnforced is the error for a limit that the system does not grant.
+func notEnforced(detail string, err error) *launch.StartError {
+	return &launch.StartError{Op: "start", Reason: launch.ErrNotEnforced, Detail: detail, Err: err}
 }

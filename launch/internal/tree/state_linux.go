@@ -46,9 +46,13 @@ func fileHas(path, text string) bool {
 
 // stat is what we need of /proc/PID/stat.
 type stat struct {
-	state         byte
-	pgrp, session int
+	state                 byte
+	parent, pgrp, session int
+	begin                 uint64 // when it began, in ticks since the boot; 0 if not given
 }
+
+// dead reports whether the process has ended and only its record is left.
+func (st stat) dead() bool { return st.state == 'Z' || st.state == 'X' }
 
 func readStat(pid int) (stat, bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -58,6 +62,9 @@ func readStat(pid int) (stat, bool) {
 	return parseStat(string(b))
 }
 
+// beginField is where the beginning is, counted from the state.
+const beginField = 19
+
 // parseStat parses a line of /proc/PID/stat. The name of the program is in
 // parentheses and may hold anything, parentheses and spaces too.
 func parseStat(line string) (stat, bool) {
@@ -66,9 +73,14 @@ func parseStat(line string) (stat, bool) {
 	if i < 0 || len(fields) < 4 || len(fields[0]) != 1 || !letter(fields[0][0]) {
 		return stat{}, false
 	}
-	pgrp, err1 := strconv.Atoi(fields[2])
-	session, err2 := strconv.Atoi(fields[3])
-	return stat{state: fields[0][0], pgrp: pgrp, session: session}, err1 == nil && err2 == nil
+	parent, err1 := strconv.Atoi(fields[1])
+	pgrp, err2 := strconv.Atoi(fields[2])
+	session, err3 := strconv.Atoi(fields[3])
+	st := stat{state: fields[0][0], parent: parent, pgrp: pgrp, session: session}
+	if len(fields) > beginField {
+		st.begin, _ = strconv.ParseUint(fields[beginField], 10, 64)
+	}
+	return st, err1 == nil && err2 == nil && err3 == nil
 }
 
 func letter(c byte) bool { return 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' }

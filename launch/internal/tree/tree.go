@@ -17,8 +17,21 @@ type Request struct {
 	Prog           launch.Program
 	Env            []string
 	Dir            string
+	Limits         launch.Limits
 	Control        *os.File // becomes descriptor 3; nil: none
 	Stdout, Stderr *os.File
+}
+
+// credential returns what makes a child another user's.
+func credential(u *launch.User) *syscall.Credential {
+	if u == nil {
+		return nil
+	}
+	c := &syscall.Credential{Uid: uint32(u.UID), Gid: uint32(u.GID)}
+	for _, g := range u.Groups {
+		c.Groups = append(c.Groups, uint32(g))
+	}
+	return c
 }
 
 // End is how a process ended, from the operating system.
@@ -26,6 +39,7 @@ type End struct {
 	Code   int
 	Signal syscall.Signal
 	Core   bool
+	OOM    bool // the kernel has killed something of the tree for want of memory
 	Usage  launch.Rusage
 	Err    error // why the record could not be had
 }
@@ -33,7 +47,7 @@ type End struct {
 // Exit makes the record of the end. Kind Failed, Phase, Requested and Ready
 // are for those who know what the process was for.
 func (e End) Exit() launch.Exit {
-	exit := launch.Exit{Code: e.Code, Signal: e.Signal, CoreDumped: e.Core, Rusage: e.Usage}
+	exit := launch.Exit{Code: e.Code, Signal: e.Signal, CoreDumped: e.Core, OOMKilled: e.OOM, Rusage: e.Usage}
 	switch {
 	case e.Err != nil:
 		exit.Kind, exit.Cause = launch.Unknown, e.Err.Error()

@@ -30,11 +30,12 @@ func TestRealParseStat(t *testing.T) {
 		want stat
 		ok   bool
 	}{
-		{"7 (sh) S 1 7 7 0 -1", stat{'S', 7, 7}, true},
-		{"7 (a) T 1 (b) Z 1 70 700 0", stat{'Z', 70, 700}, true},
-		{"7 (a b) t 1 -1 0 0", stat{'t', -1, 0}, true},
+		{"7 (sh) S 1 7 7 0 -1", stat{'S', 1, 7, 7, 0}, true},
+		{"7 (a) T 1 (b) Z 1 70 700 0", stat{'Z', 1, 70, 700, 0}, true},
+		{"7 (a b) t 1 -1 0 0", stat{'t', 1, -1, 0, 0}, true},
+		{"7 (sh) S 1 70 700 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9", stat{'S', 1, 70, 700, 4711}, true},
 		{"7 (sh) S 1 7", stat{}, false},
-		{"7 (sh) S 1 x 7 0", stat{state: 'S', session: 7}, false},
+		{"7 (sh) S 1 x 7 0", stat{state: 'S', parent: 1, session: 7}, false},
 		{"", stat{}, false},
 		{")", stat{}, false},
 	}

@@ -1,0 +1,147 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hyperactor/hyperactor/launch/internal/cgroup"
+)
+
+// job is one start, as the thread that forks does it.
+type job struct {
+	Request
+	null  *os.File
+	group *cgroup.Group // nil: none
+	cwd   *os.File      // what the thread is to take for our working directory; nil: it knows
+}
+
+// run starts the process and holds it until its limits are set.
+func (j *job) run() (*Leader, error) {
+	files := []uintptr{j.null.Fd(), j.Stdout.Fd(), j.Stderr.Fd()}
+	if j.Control != nil {
+		fd, err := dup(j.Control)
+		if err != nil {
+			return nil, fmt.Errorf("control descriptor: %w", err)
+		}
+		defer unix.Close(fd)
+		files = append(files, uintptr(fd))
+	}
+	if j.cwd != nil {
+		if err := j.takePlace(); err != nil {
+			return nil, err
+		}
+	}
+	pidfd := -1
+	sys := &syscall.SysProcAttr{
+		Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
+		Credential: credential(j.Limits.User), Ptrace: j.held(),
+	}
+	pid, err := j.fork(files, sys)
+	runtime.KeepAlive(j)
+	if err != nil {
+		return nil, err
+	}
+	if pidfd < 0 {
+		return nil, abandon(pid, fmt.Errorf("the kernel has no pidfd, linux 5.4 is needed: %w", errors.ErrUnsupported))
+	}
+	if sys.Ptrace {
+		if err := j.restrain(pid, pidfd); err != nil {
+			unix.Close(pidfd)
+			return nil, abandon(pid, err)
+		}
+	}
+	return newLeader(pid, pidfd), nil
+}
+
+// takePlace gives the thread a umask and a working directory of its own, which
+// the child inherits.
+func (j *job) takePlace() error {
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return notEnforced(fmt.Sprintf("umask %#o: no thread can have its own", *j.Limits.Umask), err)
+	}
+	if err := unix.Fchdir(int(j.cwd.Fd())); err != nil {
+		return fmt.Errorf("enter our working directory: %w", err)
+	}
+	unix.Umask(*j.Limits.Umask)
+	return nil
+}
+
+// fork starts the process, in its cgroup if that works.
+func (j *job) fork(files []uintptr, sys *syscall.SysProcAttr) (int, error) {
+	attr := &syscall.ProcAttr{Dir: j.Dir, Env: j.Env, Files: files, Sys: sys}
+	sys.CgroupFD = j.group.FD()
+	sys.UseCgroupFD = sys.CgroupFD >= 0
+	pid, err := syscall.ForkExec(j.Prog.Path, j.Prog.Argv, attr)
+	if errno, _ := err.(syscall.Errno); sys.UseCgroupFD && cannotBeBorn(errno) {
+		if err := j.group.Leave(errno); err != nil {
+			return 0, explainLimit(err)
+		}
+		sys.UseCgroupFD = false
+		pid, err = syscall.ForkExec(j.Prog.Path, j.Prog.Argv, attr)
+	}
+	if err == unix.EPERM {
+		err = j.whyForbidden(sys)
+	}
+	return pid, err
+}
+
+// cannotBeBorn reports whether clone3 says that it is not known (before linux
+// 5.7, or hidden by a sandbox), or that the group takes no process.
+func cannotBeBorn(errno syscall.Errno) bool {
+	switch errno {
+	case unix.ENOSYS, unix.EBUSY, unix.EOPNOTSUPP, unix.ENODEV:
+		return true
+	}
+	return false
+}
+
+// whyForbidden finds out what was forbidden. To run the root directory is
+// another error, so EPERM comes from what is asked for on the way there.
+func (j *job) whyForbidden(sys *syscall.SysProcAttr) error {
+	forbids := func(sys *syscall.SysProcAttr) bool {
+		_, err := syscall.ForkExec("/", []string{"/"}, &syscall.ProcAttr{Sys: sys})
+		return err == unix.EPERM
+	}
+	switch {
+	case sys.Credential != nil && forbids(&syscall.SysProcAttr{Credential: sys.Credential}):
+		return notEnforced(fmt.Sprintf("user %d, group %d, groups %v: to become another user takes root, or CAP_SETUID and CAP_SETGID",
+			j.Limits.User.UID, j.Limits.User.GID, j.Limits.User.Groups), unix.EPERM)
+	case sys.Ptrace && forbids(&syscall.SysProcAttr{Ptrace: true}):
+		return notEnforced("to set niceness, CPUs, rlimits, OOM score or a cgroup of version 1 the process is held with ptrace, "+
+			"which is forbidden here: see /proc/sys/kernel/yama/ptrace_scope and the seccomp filter", unix.EPERM)
+	}
+	return unix.EPERM
+}
+
+// abandon ends a child that nobody is to see, and returns why. It is ours and
+// not reaped: the number is its own.
+func abandon(pid int, why error) error {
+	_ = unix.Kill(pid, unix.SIGKILL)
+	_, _ = wait4(pid)
+	return why
+}
+
+// dup copies a descriptor without touching its mode: File.Fd could switch the
+// caller's file to blocking.
+func dup(f *os.File) (fd int, err error) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	cerr := rc.Control(func(old uintptr) { fd, err = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 3) })
+	return fd, errors.Join(cerr, err)
+}
+
+func wait4(pid int) (int, error) {
+	for {
+		got, err := unix.Wait4(pid, nil, 0, nil)
+		if err != unix.EINTR {
+			return got, err
+		}
+	}
+}

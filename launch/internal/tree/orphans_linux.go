@@ -1,0 +1,315 @@
+package tree
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hyperactor/hyperactor/launch"
+)
+
+// Orphans are the processes that the kernel hands to this process because it is
+// a subreaper and their parent has ended (PS-12). The kernel gives them to the
+// first thread, which Hold takes, so that a child which was started here never
+// belongs to it: waiting on it takes nothing that others wait for.
+type Orphans struct {
+	list     *os.File // the children of the first thread; nil: the kernel has no such list
+	holding  chan struct{}
+	requests chan func()
+}
+
+// Adopt makes this process a subreaper. It is called before the first child is
+// started, and followed by Hold.
+func Adopt() (*Orphans, error) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("become a subreaper: %w", err)
+	}
+	list, err := os.Open("/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/children") // needs CONFIG_PROC_CHILDREN
+	if err != nil {
+		list = nil
+	}
+	return &Orphans{list: list, holding: make(chan struct{}), requests: make(chan func())}, nil
+}
+
+// Hold keeps the first thread until Release. The main goroutine calls it, best
+// when it is locked to that thread already: that is where a program begins. An
+// error says that the thread cannot be had.
+func (o *Orphans) Hold() error { return o.hold(maxHeld) }
+
+// maxHeld is how many threads are held at once to find the first one. There are
+// not that many yet, where a program begins.
+const maxHeld = 64
+
+func (o *Orphans) hold(more int) (err error) {
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		close(o.holding)
+		for call := range o.requests {
+			call()
+		}
+		runtime.UnlockOSThread()
+		return nil
+	}
+	if more == 0 {
+		runtime.UnlockOSThread()
+		return errors.New("the first thread of this process is busy, it has to do this first thing in main")
+	}
+	// As long as this thread is locked, the scheduler has to hand out another.
+	over := make(chan struct{})
+	var next sync.WaitGroup
+	next.Go(func() {
+		defer close(over)
+		err = o.hold(more - 1)
+	})
+	select {
+	case <-o.holding:
+	case <-over:
+	}
+	runtime.UnlockOSThread()
+	next.Wait()
+	return err
+}
+
+// Held is closed when the first thread is held: then children may be started.
+func (o *Orphans) Held() <-chan struct{} { return o.holding }
+
+// Release ends Hold.
+func (o *Orphans) Release() {
+	close(o.requests)
+	if o.list != nil {
+		o.list.Close()
+	}
+}
+
+// Reap reaps the orphans that have ended, and reports whether there are others.
+// It is due after every SIGCHLD. If there are no orphans, which is the rule, it
+// costs one system call.
+func (o *Orphans) Reap() (left bool) {
+	if !o.any() {
+		return false
+	}
+	done := make(chan struct{})
+	o.requests <- func() {
+		left = reapAll(unix.WNOHANG | unix.WNOTHREAD)
+		close(done)
+	}
+	<-done
+	return left
+}
+
+// reapAll reaps whoever has ended and reports whether there are others.
+func reapAll(flags int) (left bool) {
+	for {
+		switch pid, err := unix.Wait4(-1, nil, flags, nil); {
+		case err == unix.EINTR:
+		case err != nil: // ECHILD
+			return false
+		case pid == 0:
+			return true
+		}
+	}
+}
+
+// BuryAll kills everything that descends from this process, which waits for
+// nothing else, and returns when nothing is left.
+func BuryAll() {
+	for reapAll(unix.WNOHANG) {
+		KillDescendants()
+		_ = unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil)
+	}
+}
+
+// Sweep kills the orphans whose environment has marker, waits for their death,
+// and goes on with those that they leave behind in turn (PS-3). It returns how
+// many it killed and how many of them are still there. If there are no orphans,
+// which is the rule, it costs one system call. An orphan that is in the middle of
+// an exec has no environment for a moment, and is missed.
+func (o *Orphans) Sweep(marker string) (swept, survivors int) {
+	if !o.any() {
+		return 0, 0
+	}
+	deadline := time.Now().Add(sweepBound)
+	seen := map[int]bool{}
+	for fresh := -1; fresh != 0 && time.Now().Before(deadline); {
+		fresh = 0
+		var killed []*os.File
+		for _, pid := range o.pids() {
+			if f := killMarked(pid, marker); f != nil {
+				killed = append(killed, f)
+				if !seen[pid] {
+					seen[pid] = true
+					swept++
+					fresh++
+				}
+			}
+		}
+		survivors = awaitDeaths(killed, deadline)
+	}
+	return swept, survivors
+}
+
+func awaitDeaths(killed []*os.File, deadline time.Time) (survivors int) {
+	for _, f := range killed {
+		if !awaitDeath(f, deadline) {
+			survivors++
+		}
+		f.Close()
+	}
+	return survivors
+}
+
+// killMarked kills a process if its environment has marker. It returns its
+// pidfd, or nil.
+func killMarked(pid int, marker string) *os.File {
+	if !launch.Marked(pid, marker) {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return nil // gone
+	}
+	f := pidfdFile(fd)
+	if !launch.Marked(pid, marker) { // the number may have changed hands in between
+		f.Close()
+		return nil
+	}
+	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	return f
+}
+
+// any reports whether there may be orphans.
+func (o *Orphans) any() bool {
+	if o.list == nil {
+		return true
+	}
+	n, _ := o.list.ReadAt(make([]byte, 1), 0)
+	return n > 0
+}
+
+// pids returns the orphans; where the kernel has no list of them, all children.
+func (o *Orphans) pids() (pids []int) {
+	if o.list == nil {
+		for pid, p := range processes() {
+			if p.parent == os.Getpid() {
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
+	var b strings.Builder
+	buf := make([]byte, 4096)
+	for off := int64(0); ; {
+		n, err := o.list.ReadAt(buf, off)
+		b.Write(buf[:n])
+		off += int64(n)
+		if err != nil || n == 0 {
+			break
+		}
+	}
+	for _, field := range strings.Fields(b.String()) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// KillMarked kills every process of the system whose environment has marker,
+// however far it has wandered, and waits for its death. It returns how many
+// there were.
+func KillMarked(marker string) (killed int, err error) {
+	deadline := time.Now().Add(sweepBound)
+	for {
+		pids, err := launch.Census(marker)
+		if err != nil {
+			return killed, err
+		}
+		var files []*os.File
+		for _, pid := range pids {
+			if f := killMarked(pid, marker); f != nil {
+				files = append(files, f)
+			}
+		}
+		killed += len(files)
+		if awaitDeaths(files, deadline) > 0 || len(files) == 0 {
+			return killed, nil
+		}
+	}
+}
+
+// KillDescendants kills everything that descends from this process and returns
+// how many it found alive. It does not wait: what was forked meanwhile, or is
+// stuck in the kernel, is found by the next call.
+func KillDescendants() (found int) {
+	if os.Getpid() == 1 { // of a namespace
+		_ = unix.Kill(-1, unix.SIGKILL)
+	}
+	all := processes()
+	for pid, p := range all {
+		if !p.dead() && descends(all, pid, os.Getpid()) {
+			found++
+			killSame(pid, p)
+		}
+	}
+	return found
+}
+
+// descends reports whether pid is below ancestor. What was read while processes
+// came and went may hold a circle.
+func descends(all map[int]stat, pid, ancestor int) bool {
+	for range len(all) {
+		p, ok := all[pid]
+		if !ok {
+			return false
+		}
+		if p.parent == ancestor {
+			return true
+		}
+		pid = p.parent
+	}
+	return false
+}
+
+// killSame kills a process if it still is the one that was looked at.
+func killSame(pid int, seen stat) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return // gone
+	}
+	defer unix.Close(fd)
+	if now, ok := readStat(pid); ok && now.begin == seen.begin {
+		_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	}
+}
+
+// processes returns all processes that we can see.
+func processes() map[int]stat {
+	all := map[int]stat{}
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return all
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			if st, ok := readStat(pid); ok {
+				all[pid] = st
+			}
+		}
+	}
+	return all
+}
+
+// SignalsGroup reports whether Signal reaches the group of an attached process.
+func (l *Leader) SignalsGroup() bool { return l.groupSignal }
+
+// Ended reports whether the process has ended.
+func (l *Leader) Ended() bool { return dead(l.fd) }
