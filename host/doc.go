@@ -7,5 +7,10 @@
 // writer of its status, and lifecycle, a pure core, decides for it. A Roster
 // keeps the names of the living procs and stops them all.
 //
-// The contracts are named PH (the handle) and PM (managers and hosts).
+// A Supervisor keeps a named proc running: it starts the next incarnation when
+// one has ended, as policy, a pure function of the runs so far, decides. A Host
+// owns the supervisors of the procs that it spawns.
+//
+// The contracts are named PH (the handle) and PM (managers and hosts); AC-6 is
+// the one about restarts.
 package host

@@ -43,7 +43,8 @@ type Body interface {
 
 	// Drain asks the agent to drain the proc and then end it, and returns when
 	// the proc has said that it drained. The deadline of ctx is how long the
-	// proc may take. It is called once at most, after Connect.
+	// proc may take. It is called once at most, after Connect. After an error
+	// Stop is called at once.
 	Drain(ctx context.Context, reason string) error
 
 	// Stop asks the whole tree to stop: SIGTERM, and SIGCONT so that what is
@@ -236,6 +237,19 @@ func (h *Handle) Kill(ctx context.Context, reason string) (Exit, error) {
 func (h *Handle) Fail(cause string, after time.Duration) {
 	h.post(broken{cause: cause, after: after})
 }
+
+// Condemn is for the proc's manager: the proc lives and must not go on, as when
+// it has answered its liveness probe wrongly too often. It is asked to stop at
+// once, without being drained, and killed when grace is used up; nobody has
+// requested that, and the exit names the cause in both cases. A proc that is
+// being stopped already is left to that. Condemn does not wait.
+func (h *Handle) Condemn(cause string, grace time.Duration) {
+	h.post(condemned{cause: cause, grace: grace})
+}
+
+// Note is for the proc's manager: text is what the proc says of itself, and
+// becomes the Note of its status. Note does not wait.
+func (h *Handle) Note(text string) { h.post(noted{text: text}) }
 
 // ask hands e to the owner and waits for the end of the proc, or for the news
 // that it cannot be signalled. An end that came meanwhile is no error (PH-7).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 	"github.com/hyperactor/hyperactor/id"
 )
 
-// Config says what a Host is made of. All of it is needed; the Host owns the
-// parts from then on and ends them in its Shutdown.
+// Config says what a Host is made of. All but what follows Manager is needed;
+// the Host owns the parts from then on and ends them in its Shutdown.
 type Config struct {
 	Name    string           // the host's name in ids
 	Gateway *gateway.Gateway // listens at Front and Back (PM-6)
@@ -23,20 +24,31 @@ type Config struct {
 	Service *actor.Proc      // the proc of the host's own actors (PM-8)
 	Local   *actor.Proc      // the proc of the program's own actors (PM-8)
 	Manager ProcManager      // makes procs
+
+	RestartRate RestartRate  // bounds the restarts of all procs together (AC-6)
+	Log         *slog.Logger // nothing is logged if nil
+
+	// OnGiveUp is told of each supervised proc that is not started again,
+	// though it should run. Nil: that is logged as an error. It must neither
+	// block nor wait for the proc's Supervisor or for the Host.
+	OnGiveUp func(*GaveUpError)
 }
 
 // Host is the procs of one machine behind one address: it spawns them, follows
 // them and stops them. All methods may be called concurrently.
 type Host struct {
-	cfg  Config
-	once sync.Once
-	done chan struct{} // closed when it is shut down
-	sum  Summary
-	err  error
+	cfg   Config
+	wards *wards
+	once  sync.Once
+	done  chan struct{} // closed when it is shut down
+	sum   Summary
+	err   error
 }
 
 // New returns a Host of parts that work already.
-func New(cfg Config) *Host { return &Host{cfg: cfg, done: make(chan struct{})} }
+func New(cfg Config) *Host {
+	return &Host{cfg: cfg, wards: newWards(cfg), done: make(chan struct{})}
+}
 
 // Name returns the host's name.
 func (h *Host) Name() string { return h.cfg.Name }
@@ -54,7 +66,18 @@ func (h *Host) Local() id.Proc { return h.cfg.Local.ID() }
 // or ctx ends first, it is killed and its end is waited for: nothing is left,
 // and the name is free again (PM-1). The error is then a *SpawnError, with the
 // exit, the phase and the last lines of stderr.
+//
+// With a spec.Restart other than Never the proc is supervised from then on, as
+// by Supervise. The handle follows the first incarnation to its end, as every
+// handle does, and Proc has the current one. Only a proc that was Ready once is
+// started again: whoever calls Spawn is told about the others.
 func (h *Host) Spawn(ctx context.Context, spec ProcSpec) (ProcHandle, error) {
+	if spec.Restart != Never {
+		return h.spawnSupervised(ctx, spec)
+	}
+	if err := h.wards.free(ctx, spec.Name); err != nil {
+		return nil, fmt.Errorf("spawn %s: %w", spec.Name, err)
+	}
 	p, err := h.cfg.Manager.Spawn(ctx, spec)
 	if err != nil {
 		return nil, err
@@ -79,9 +102,14 @@ func (h *Host) Proc(name string) (ProcHandle, bool) {
 }
 
 // TerminateAll stops all procs within grace, at most limit at once (all at
-// once if limit is not positive); see ProcManager.
+// once if limit is not positive); see ProcManager. None of them is started
+// again.
 func (h *Host) TerminateAll(ctx context.Context, grace time.Duration, limit int, reason string) Summary {
-	return h.cfg.Manager.TerminateAll(ctx, grace, limit, reason)
+	halted := h.wards.halt(requester(ctx), reason)
+	defer h.wards.accept()
+	sum := h.cfg.Manager.TerminateAll(ctx, grace, limit, reason)
+	_ = awaitEnds(ctx, halted, sum) // they are halted, whether they were seen to end or not
+	return sum
 }
 
 // closeBound is what is kept, beyond the grace, for the last steps of a shutdown.
@@ -109,11 +137,13 @@ func (h *Host) Close() error {
 
 func (h *Host) shutdown(ctx context.Context, grace time.Duration, reason string) {
 	defer close(h.done)
+	halted := h.wards.halt(requester(ctx), reason) // for good
 	h.sum = h.cfg.Manager.TerminateAll(ctx, grace, 0, reason)
 	bound, cancel := context.WithTimeout(ctx, closeBound)
 	defer cancel()
 	h.err = errors.Join(
 		h.cfg.Manager.Close(bound),
+		awaitEnds(bound, halted, h.sum),
 		h.cfg.Local.Drain(bound, closeBound/2),
 		h.cfg.Service.Drain(bound, closeBound/2),
 		h.cfg.Gateway.Close(bound),

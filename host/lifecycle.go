@@ -23,13 +23,15 @@ const (
 // gives it half of the grace. The tree is asked to stop (SIGTERM) when the
 // drain failed, when the half is used up, or at once if there is nobody to
 // drain: the proc is not ready, or suspended. It is killed when the grace is
-// used up. Each further terminate can only move these two moments closer.
+// used up. Each further terminate can only move these two moments closer. A
+// proc that is condemned is asked to stop at once, and killed after its grace.
 //
 // What the record says. Requested is the first request; a kill that overtakes
 // a terminate sets its Kill and is named in Cause. Cause is our own reason and
 // is there only if it made us kill and the kill was really sent before the end
-// was seen. A request that comes after such a kill, or after the end itself,
-// explains nothing and is not recorded.
+// was seen; what a proc was condemned for is there as soon as it was asked to
+// stop for that. A request that comes after such a kill, or after the end
+// itself, explains nothing and is not recorded.
 type lifecycle struct {
 	phase Phase
 	in    launch.Phase // for the exit: asking a proc to stop changes it, our own kills do not
@@ -47,12 +49,15 @@ type lifecycle struct {
 	requested launch.Request
 	failed    string // the first thing that is wrong with it
 	cause     string
+	sentence  string // why it must not go on; "" if it may
+	note      string // what it says of itself
 
 	half     time.Time // when to stop asking nicely
 	deadline time.Time // when the grace is used up; zero: no terminate
 	hurry    bool      // draining is of no use, or is over without success
 	drain    bool      // the agent was asked
 	stop     signalState
+	stopSent time.Time // zero: not yet
 
 	killAt   time.Time // when to kill; zero: no kill is planned
 	killWhy  string    // the cause if that kill is the first; "" if the request says it all
@@ -93,6 +98,15 @@ type (
 		cause string
 		after time.Duration
 	}
+
+	// condemned: it lives, and must not go on.
+	condemned struct {
+		cause string
+		grace time.Duration
+	}
+
+	// noted: it said something of itself.
+	noted struct{ text string }
 
 	askTerminate struct {
 		by, why   string
@@ -148,6 +162,10 @@ func (l *lifecycle) step(now time.Time, e event) actions {
 		l.giveUp(now, e.err)
 	case broken:
 		l.fail(now.Add(e.after), e.cause)
+	case condemned:
+		l.condemn(now, e)
+	case noted:
+		l.note = e.text
 	case askTerminate:
 		l.terminate(now, e)
 	case askKill:
@@ -212,6 +230,16 @@ func (l *lifecycle) fail(at time.Time, cause string) {
 	l.planKill(at, cause)
 }
 
+// condemn plans the end of a proc that would live on. While it is being
+// stopped that is no news.
+func (l *lifecycle) condemn(now time.Time, e condemned) {
+	if l.phase == Stopping {
+		return
+	}
+	l.phase, l.readyBy, l.sentence = Stopping, time.Time{}, e.cause
+	l.fail(now.Add(max(0, e.grace)), e.cause)
+}
+
 func (l *lifecycle) terminate(now time.Time, e askTerminate) {
 	grace := max(0, e.grace)
 	l.request(now, launch.Request{By: e.by, Why: e.why, At: now})
@@ -225,7 +253,7 @@ func (l *lifecycle) terminate(now time.Time, e askTerminate) {
 	}
 	why := "no grace was given"
 	if grace > 0 {
-		why = fmt.Sprintf("grace of %v used up", grace)
+		why = fmt.Sprintf("grace of %v used up", readable(grace))
 	}
 	l.planKill(now.Add(grace), why)
 }
@@ -270,7 +298,7 @@ func (l *lifecycle) planKill(at time.Time, why string) {
 func (l *lifecycle) signal(now time.Time, e signalled) (terminators, killers bool) {
 	switch {
 	case !e.kill && e.err == nil:
-		l.stop = sent
+		l.stop, l.stopSent = sent, now
 	case !e.kill:
 		l.stop = unsendable
 		return true, false
@@ -299,8 +327,8 @@ func (l *lifecycle) decide(now time.Time, a *actions) {
 	switch {
 	case !l.killSent.IsZero():
 		l.overdue = l.overdue || due(l.killSent.Add(killBound), now)
-	case l.deadline.IsZero() || l.stop != unsent:
-	case l.hurry || due(l.half, now):
+	case l.stop != unsent || l.deadline.IsZero() && l.sentence == "":
+	case l.hurry || l.sentence != "" || due(l.half, now):
 		l.stop, a.stop = sent, true
 	case !l.drain:
 		l.drain, a.drain = true, true
@@ -326,7 +354,7 @@ func (l *lifecycle) next() time.Time {
 // it came to that. Only this sets Exited (PH-9), and only once (PH-10).
 func (l *lifecycle) end(now time.Time, e Exit) {
 	l.spent[l.in] += max(0, now.Sub(l.since))
-	l.phase = Exited
+	l.phase, l.note = Exited, ""
 	if e.Started.IsZero() {
 		e.Started = l.started
 	}
@@ -342,8 +370,11 @@ func (l *lifecycle) end(now time.Time, e Exit) {
 	default:
 		e.Requested = r
 	}
-	if l.cause != "" && !l.killSent.After(e.Ended) {
+	if l.cause != "" && l.cause != l.sentence && !l.killSent.After(e.Ended) {
 		e.Cause = joinCauses(l.cause, e.Cause)
+	}
+	if l.condemnedBy(e.Ended) {
+		e.Cause = joinCauses(l.sentence, e.Cause)
 	}
 	if e.Kind != launch.Unknown && e.Ready.IsZero() && e.Requested == (launch.Request{}) {
 		e.Kind = launch.Failed
@@ -351,11 +382,18 @@ func (l *lifecycle) end(now time.Time, e Exit) {
 	l.exit = e
 }
 
+// condemnedBy reports whether, at that moment, the proc had been signalled
+// because it was condemned.
+func (l *lifecycle) condemnedBy(end time.Time) bool {
+	told := earlier(l.stopSent, l.killSent)
+	return l.sentence != "" && due(told, end)
+}
+
 // status returns the snapshot of what the core knows.
 func (l *lifecycle) status() Status {
 	s := Status{
 		Phase: l.phase, In: l.in, Endpoint: l.endpoint, Started: l.started, Ready: l.readyAt, Spent: l.spent,
-		Requested: l.requested, Cause: l.cause, KillSent: l.killSent, Exit: l.exit, overdue: l.overdue,
+		Requested: l.requested, Cause: l.cause, KillSent: l.killSent, Note: l.note, Exit: l.exit, overdue: l.overdue,
 	}
 	if s.Cause == "" {
 		s.Cause = l.failed

@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,11 @@ func runLifecycle(t *rapid.T) {
 		"ready":     func(t *rapid.T) { m.step(connected{testEndpoint}) },
 		"not ready": func(t *rapid.T) { m.step(notReady{errors.New("broken")}) },
 		"fail":      func(t *rapid.T) { m.step(broken{"lost", drawSpan(t, "after")}) },
+		"condemn": func(t *rapid.T) {
+			if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
+				m.step(condemned{"unwell", drawSpan(t, "grace")})
+			}
+		},
 		"terminate": func(t *rapid.T) {
 			m.step(askTerminate{by: "a", why: "b", grace: drawSpan(t, "grace"), suspended: rapid.IntRange(0, 4).Draw(t, "suspended") == 0})
 		},
@@ -72,9 +78,11 @@ type model struct {
 	asks    []modelAsk
 	moments []time.Time // each moment at which the proc has to be killed
 	killed  bool
-	stopped bool // was asked to stop, or could not be
-	unheard bool // the stop failed
-	bad     bool // the drain did
+	stopped bool  // was asked to stop, or could not be
+	unheard bool  // the stop failed
+	bad     bool  // the drain did
+	was     Phase // before the step
+	doomed  bool  // condemned while nothing else stopped it
 	drains  int
 	exit    *launch.Exit
 }
@@ -108,10 +116,10 @@ func (m *model) wait(d time.Duration) {
 
 // step steps the core and the model and compares.
 func (m *model) step(e event) {
-	before := m.core.phase
+	m.was = m.core.phase
 	a := m.core.step(m.now, e)
-	if m.core.phase < before {
-		m.t.Fatalf("%T: phase went from %v to %v", e, before, m.core.phase)
+	if m.core.phase < m.was {
+		m.t.Fatalf("%T: phase went from %v to %v", e, m.was, m.core.phase)
 	}
 	if m.exit != nil {
 		if a != (actions{}) || m.core.exit != *m.exit || !m.core.next().IsZero() {
@@ -143,6 +151,11 @@ func (m *model) take(e event) {
 		}
 	case broken:
 		m.plan(e.after)
+	case condemned:
+		if m.was != Stopping {
+			m.doomed = true
+			m.plan(max(0, e.grace))
+		}
 	case askTerminate:
 		grace := max(0, e.grace)
 		m.asks = append(m.asks, modelAsk{m.now, grace, e.suspended})
@@ -186,7 +199,7 @@ func (m *model) compare(e event, a actions) {
 // killDue reports whether this is the moment to kill: never later than the
 // earliest demand, and never without one.
 func (m *model) killDue() bool {
-	if !m.killed && !m.ready && !m.broken && len(m.asks) == 0 && m.core.requested.Why == "" && due(m.start.Add(10*time.Second), m.now) {
+	if !m.killed && !m.ready && !m.broken && !m.doomed && len(m.asks) == 0 && m.core.requested.Why == "" && due(m.start.Add(10*time.Second), m.now) {
 		return true
 	}
 	for _, at := range m.moments {
@@ -199,10 +212,10 @@ func (m *model) killDue() bool {
 
 // stopDue reports whether this is the moment for the SIGTERM.
 func (m *model) stopDue() bool {
-	if m.killed || m.stopped || len(m.asks) == 0 {
+	if m.killed || m.stopped || len(m.asks) == 0 && !m.doomed {
 		return false
 	}
-	if !m.ready || m.bad || m.unheard {
+	if m.doomed || !m.ready || m.bad || m.unheard {
 		return true
 	}
 	for i, a := range m.asks {
@@ -269,8 +282,15 @@ func (m *model) ended(x exited) {
 	if e.Ready.IsZero() == m.ready {
 		m.t.Fatalf("exit %v: Ready at %v, was ready %v", e, e.Ready, m.ready)
 	}
-	if e.Cause != "" && m.core.killSent.IsZero() {
-		m.t.Fatalf("exit %v: names a cause, but no kill was sent", e)
+	heard := m.stopped && !m.unheard
+	if e.Cause != "" && !m.killed && !(m.doomed && heard) {
+		m.t.Fatalf("exit %v: names a cause, but nothing was done for one", e)
+	}
+	if named := strings.Contains(e.Cause, "unwell"); named != (m.doomed && (m.killed || heard)) {
+		m.t.Fatalf("exit %v: condemned %v, told to stop %v, killed %v", e, m.doomed, heard, m.killed)
+	}
+	if strings.Count(e.Cause, "unwell") > 1 {
+		m.t.Fatalf("exit %v: says it twice", e)
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 )
 
 // Roster is what the managers of procs share: which names are taken, how many
-// spawns run at once, and stopping everybody. A manager's Spawn goes
+// spawns run at once, and stopping everybody. A manager's Spawn goes, by hand or
+// by the method of that name,
 //
 //	place, err := roster.Reserve(ctx, spec.Name)   // name and slot are ours
 //	…start it; on failure place.Release()

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/hyperactor/hyperactor/launch"
 )
 
 // reapBound is how long a failed spawn waits for the end of what it has killed.
@@ -44,7 +46,15 @@ type ProcSpec struct {
 	Env     []string // "K=V", added to the environment that the manager builds; the last one of a key wins
 	Dir     string   // working directory; the host's if empty
 
+	Limits launch.Limits // what its process runs as and may use; the zero value changes nothing (PS-7)
+
 	// ReadyTimeout is how long the proc may take from its start to Ready; 30s
 	// if zero.
 	ReadyTimeout time.Duration
+
+	// Restart says whether the proc is started again when it ends, and
+	// RestartLimits how soon and how often. That is what Host.Spawn and
+	// Supervise do; a manager's Spawn starts a proc once.
+	Restart       RestartMode
+	RestartLimits RestartLimits
 }

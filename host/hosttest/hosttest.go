@@ -33,10 +33,22 @@ type Harness struct {
 	// if there is no such thing.
 	Mute func(s host.ProcSpec) host.ProcSpec
 
+	// Deaf makes s the spec of a proc whose process does not obey a stop. Nil
+	// if the actors in it decide that.
+	Deaf func(s host.ProcSpec) host.ProcSpec
+
 	// Processes says that each proc has a process: a kill cannot be ignored,
 	// and Exit has a Signal.
 	Processes bool
+
+	// Beside says that the actors of such a proc are not in its process but
+	// beside it, in this one: they answer for themselves to the end, those that
+	// do not return are named, and the exit code is that of the process.
+	Beside bool
 }
+
+// inside reports whether the actors are in this process.
+func (h Harness) inside() bool { return h.Beside || !h.Processes }
 
 // Run checks that the managers of h keep the contract.
 func Run(t *testing.T, h Harness) {
@@ -129,10 +141,17 @@ func (f *fixture) puppet(h host.ProcHandle, name string) actor.Ref[*Puppet] {
 }
 
 // deaf spawns a proc with an actor that neither drains nor obeys a stop until
-// the end of the test.
+// the end of the test, as its process does, if it has one of its own.
 func (f *fixture) deaf(name string) host.ProcHandle {
 	f.Helper()
-	h := f.spawn(name)
+	s := host.ProcSpec{Name: name}
+	if f.Deaf != nil {
+		s = f.Deaf(s)
+	}
+	h := f.start(s)
+	if _, err := h.Ready(f.ctx()); err != nil {
+		f.Fatalf("Ready of %s: %v", name, err)
+	}
 	if _, err := Deafen.Call(f.ctx(), f.puppet(h, "deaf"), f.lifeline()); err != nil {
 		f.Fatalf("deafen: %v", err)
 	}

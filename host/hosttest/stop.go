@@ -112,7 +112,7 @@ func killChecks() []check {
 			if !e.Requested.Kill || e.Requested.By != "suite" {
 				f.Errorf("got %+v", e.Requested)
 			}
-			if f.Processes != (e.Abandoned == "") {
+			if f.inside() == (e.Abandoned == "") {
 				f.Errorf("abandoned: %q", e.Abandoned)
 			}
 		}},

@@ -55,36 +55,18 @@ func New(cfg Config) *Manager {
 // arguments, an environment or a directory is refused: a proc inside this
 // process has none of its own.
 func (m *Manager) Spawn(ctx context.Context, spec host.ProcSpec) (host.ProcHandle, error) {
-	if spec.Program != "" || len(spec.Args) > 0 || len(spec.Env) > 0 || spec.Dir != "" {
+	if spec.Program != "" || len(spec.Args) > 0 || len(spec.Env) > 0 || spec.Dir != "" || !spec.Limits.IsZero() {
 		return nil, &host.SpawnError{Name: spec.Name, Err: fmt.Errorf("a proc inside this process has no program, arguments, environment or directory of its own: %w", errors.ErrUnsupported)}
 	}
-	p, err := id.NewProc(m.cfg.Host, spec.Name)
-	if err != nil {
-		return nil, &host.SpawnError{Name: spec.Name, Err: err}
-	}
-	place, err := m.roster.Reserve(ctx, spec.Name)
-	if err != nil {
-		return nil, fmt.Errorf("spawn %s: %w", spec.Name, err)
-	}
-	began := time.Now()
-	b := &body{manager: m, id: p, started: began}
+	return m.roster.Spawn(ctx, spec, host.Start{Host: m.cfg.Host, Gateway: m.cfg.Gateway, Log: m.cfg.Log, Begin: m.begin})
+}
+
+// begin starts the proc.
+func (m *Manager) begin(_ context.Context, p id.Proc) (host.Begun, error) {
+	b := &body{manager: m, started: time.Now()}
+	var err error
 	b.proc, err = actor.NewProc(actor.Config{ID: p, Types: m.cfg.Types, Gateway: m.cfg.Gateway, Log: m.cfg.Log})
-	if err != nil {
-		place.Release()
-		return nil, &host.SpawnError{Name: spec.Name, Phase: launch.PhaseExec, Spent: host.Spent{launch.PhaseExec: time.Since(began)}, Err: err}
-	}
-	h := host.Follow(host.FollowConfig{
-		ID: p, Began: began, ReadyTimeout: spec.ReadyTimeout, Log: m.cfg.Log,
-		OnExit: func(e host.Exit) {
-			m.cfg.Gateway.Unroute(p, &host.ExitedError{ID: p, Exit: e})
-			place.Release()
-		},
-	}, b)
-	if err := place.Fill(h); err != nil {
-		h.Kill(context.WithoutCancel(ctx), err.Error())
-		return nil, fmt.Errorf("spawn %s: %w", spec.Name, err)
-	}
-	return h, nil
+	return host.Begun{Body: b}, err
 }
 
 // TerminateAll stops all procs; see host.ProcManager.
@@ -101,7 +83,6 @@ func (m *Manager) Close(ctx context.Context) error { return m.roster.Close(ctx) 
 // body is a proc inside this process, as the handle's owner uses it.
 type body struct {
 	manager *Manager
-	id      id.Proc
 	proc    *actor.Proc
 	started time.Time
 	killed  atomic.Bool

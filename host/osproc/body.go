@@ -34,6 +34,8 @@ type body struct {
 	closed chan struct{}     // closed when the control connection is
 	reader sync.WaitGroup
 
+	crash *os.File // what the child writes if it crashes; the reader's until it has ended
+
 	mu      sync.Mutex // guards the following
 	failure string     // why the proc said that it would end
 	lost    error      // why the control connection ended
@@ -93,6 +95,9 @@ func (b *body) read() {
 	err := readControl(b.control, &n)
 	shook := err == nil
 	if shook {
+		if n.Crash > 0 {
+			b.crash = openCrash(b.process.PID(), n.Crash)
+		}
 		b.first <- n
 		err = b.readFailures()
 	}
@@ -157,6 +162,7 @@ func (b *body) Wait() launch.Exit {
 	b.reader.Wait()
 	b.control.Close()
 	os.Remove(b.boot.Listen.Address()) // left behind by a process that was killed
+	e.Stderr = lastWords(e.Stderr, readCrash(b.crash))
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e.Cause = b.failure

@@ -119,7 +119,12 @@ func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot) (err 
 	if err != nil {
 		return errors.Join(err, writeControl(control, failed(err)))
 	}
-	if err := writeControl(control, note{Version: version, Once: b.Once, Addr: addr}); err != nil {
+	ready := note{Version: version, Once: b.Once, Addr: addr}
+	if crash := catchCrash(); crash != nil {
+		defer crash.Close()
+		ready.Crash = int(crash.Fd())
+	}
+	if err := writeControl(control, ready); err != nil {
 		return errors.Join(fmt.Errorf("handshake with the host: %w", err), p.Stop(context.Background(), 0))
 	}
 	if cfg.Serving != nil {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -205,6 +206,13 @@ func (misfit) Do(_ context.Context, words []string, reply actor.Reply[string]) e
 	case "signal":
 		endBySignal(number(args[0]))
 	case "panic": // outside of any actor
+		go panic(args[0])
+		hold()
+	case "panic in a crowd": // whose goroutines say more than the reason
+		debug.SetTraceback("all")
+		for range 200 {
+			go hold()
+		}
 		go panic(args[0])
 		hold()
 	case "print":

@@ -28,9 +28,6 @@ const version = 1
 // removes it at once, so that no child of its own is taken for a proc (PS-6).
 const controlEnv = "HYPERACTOR_CONTROL"
 
-// markEnv stays in the environment of everything that descends from a host.
-const markEnv = "HYPERACTOR_MARK"
-
 // controlFD is what launch.Spec.Control becomes.
 const controlFD = 3
 
@@ -51,6 +48,7 @@ type note struct {
 	Version int
 	Once    []byte
 	Addr    channel.Addr // where it listens; empty if Failure says why it does not
+	Crash   int          // its descriptor of the file that has its crash; 0: none
 	Failure string       // why it ends
 }
 

@@ -13,7 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hyperactor/hyperactor/host"
-	"github.com/hyperactor/hyperactor/host/osproc"
 	"github.com/hyperactor/hyperactor/launch"
 )
 
@@ -30,6 +29,7 @@ func TestRealEndsByItself(t *testing.T) {
 		{[]string{"exit", "137"}, launch.Stopped, 137, 0, ""},
 		{[]string{"signal", "9"}, launch.Killed, 0, syscall.SIGKILL, ""},
 		{[]string{"panic", "oh dear"}, launch.Stopped, 2, 0, "panic: oh dear"},
+		{[]string{"panic in a crowd", "oh dear"}, launch.Stopped, 2, 0, "panic: oh dear"},
 	}
 	b := newBench(t)
 	for _, tt := range tests {
@@ -176,7 +176,7 @@ func TestRealGrandchildrenAreSwept(t *testing.T) {
 // gone waits for the end of all processes that descend from the host.
 func (b *bench) gone() {
 	b.Helper()
-	left, err := launch.Census(osproc.Marker(b.mark))
+	left, err := launch.Census(host.Marker(b.mark))
 	if err != nil {
 		b.Fatal(err)
 	}

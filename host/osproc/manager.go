@@ -15,8 +15,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/hyperactor/hyperactor/actor"
@@ -67,34 +65,16 @@ func New(cfg Config) *Manager {
 
 // Spawn starts a process for the proc; see host.ProcManager.
 func (m *Manager) Spawn(ctx context.Context, spec host.ProcSpec) (host.ProcHandle, error) {
-	p, err := id.NewProc(m.cfg.Host, spec.Name)
-	if err != nil {
-		return nil, &host.SpawnError{Name: spec.Name, Err: err}
-	}
-	place, err := m.roster.Reserve(ctx, spec.Name)
-	if err != nil {
-		return nil, fmt.Errorf("spawn %s: %w", spec.Name, err)
-	}
-	began := time.Now()
-	b, err := m.launch(ctx, p, spec)
-	if err != nil {
-		place.Release()
-		return nil, &host.SpawnError{Name: spec.Name, Phase: launch.PhaseExec, Spent: host.Spent{launch.PhaseExec: time.Since(began)}, Err: err}
-	}
-	h := host.Follow(host.FollowConfig{
-		ID: p, PID: b.process.PID(), Began: began, ReadyTimeout: spec.ReadyTimeout, Log: m.cfg.Log,
-		Suspended: b.process.Suspended,
-		OnExit: func(e host.Exit) {
-			m.cfg.Gateway.Unroute(p, &host.ExitedError{ID: p, Exit: e})
-			place.Release()
+	return m.roster.Spawn(ctx, spec, host.Start{
+		Host: m.cfg.Host, Gateway: m.cfg.Gateway, Log: m.cfg.Log,
+		Begin: func(ctx context.Context, p id.Proc) (host.Begun, error) {
+			b, err := m.launch(ctx, p, spec)
+			if err != nil {
+				return host.Begun{}, err
+			}
+			return host.Begun{Body: b, PID: b.process.PID(), Suspended: b.process.Suspended, Handle: b.handle}, nil
 		},
-	}, b)
-	b.handle <- h
-	if err := place.Fill(h); err != nil {
-		h.Kill(context.WithoutCancel(ctx), err.Error())
-		return nil, fmt.Errorf("spawn %s: %w", spec.Name, err)
-	}
-	return h, nil
+	})
 }
 
 // launch starts the process and returns the proc's body.
@@ -105,8 +85,8 @@ func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*b
 	}
 	defer theirs.Close()
 	ls := launch.Spec{
-		Path: cmp.Or(spec.Program, launch.Self), Args: spec.Args, Dir: spec.Dir, Control: theirs,
-		Env: m.environment(spec),
+		Path: cmp.Or(spec.Program, launch.Self), Args: spec.Args, Dir: spec.Dir, Limits: spec.Limits, Control: theirs,
+		Env: host.Environ(m.cfg.Mark, m.cfg.Env, spec.Env, []string{fmt.Sprintf("%s=%d", controlEnv, controlFD)}),
 	}
 	if m.cfg.Output != nil {
 		ls.Output = func(s launch.Stream, line []byte) { m.cfg.Output(p, s, line) }
@@ -129,30 +109,6 @@ func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*b
 	b.reader.Go(b.read) // Wait waits for it
 	return b, nil
 }
-
-// environment builds the environment of a child. The last value of a name wins.
-func (m *Manager) environment(spec host.ProcSpec) []string {
-	all := slices.Concat(m.cfg.Env, spec.Env, []string{fmt.Sprintf("%s=%d", controlEnv, controlFD)})
-	if m.cfg.Mark != "" {
-		all = append(all, markEnv+"="+m.cfg.Mark)
-	}
-	at := make(map[string]int, len(all))
-	var env []string
-	for _, kv := range all {
-		name, _, _ := strings.Cut(kv, "=")
-		if i, ok := at[name]; ok {
-			env[i] = kv
-			continue
-		}
-		at[name] = len(env)
-		env = append(env, kv)
-	}
-	return env
-}
-
-// Marker returns what the environment of everything that descends from a host
-// with this Config.Mark contains, for launch.Census.
-func Marker(mark string) string { return markEnv + "=" + mark }
 
 // TerminateAll stops all procs; see host.ProcManager.
 func (m *Manager) TerminateAll(ctx context.Context, grace time.Duration, limit int, reason string) host.Summary {

@@ -175,7 +175,7 @@ func (b *bench) failed(s host.ProcSpec) *host.SpawnError {
 func (b *bench) empty() {
 	b.Helper()
 	for what, list := range map[string]func() ([]int, error){
-		"processes": func() ([]int, error) { return launch.Census(osproc.Marker(b.mark)) },
+		"processes": func() ([]int, error) { return launch.Census(host.Marker(b.mark)) },
 		"children":  launch.Children,
 	} {
 		if left, err := list(); len(left) > 0 || err != nil && !errors.Is(err, errors.ErrUnsupported) {

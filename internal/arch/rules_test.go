@@ -77,6 +77,8 @@ func importSamples() []sample {
 		{"modules", "wire/a.go", `import "github.com/fxamacker/cbor/v2"`, ""},
 		{"modules", "launch/native/a.go", `import "golang.org/x/sys/unix"`, ""},
 		{"modules", "id/a_test.go", `import "pgregory.net/rapid"`, ""},
+		{"modules", "host/probe/grpcprobe/a.go", `import "google.golang.org/grpc/health/grpc_health_v1"`, ""},
+		{"modules", "host/probe/a.go", `import "google.golang.org/grpc"`, "host/probe may not import"},
 		{"modules", "actor/a.go", `import "github.com/fxamacker/cbor/v2"`, "actor may not import"},
 		{"modules", "host/a.go", `import "golang.org/x/sys/unix"`, "host may not import"},
 		{"modules", "channel/a.go", `import "golang.org/x/term"`, "channel may not import"},
@@ -87,6 +89,7 @@ func importSamples() []sample {
 
 		{"sockets", "channel/a.go", `import "net"`, ""},
 		{"sockets", "gateway/a_test.go", `import "net"`, ""},
+		{"sockets", "host/probe/httpprobe/a.go", `import "net/http"`, ""},
 		{"sockets", "gateway/a.go", `import "net/netip"`, ""},
 		{"sockets", "gateway/a.go", "import \"net\"\nvar c net.Conn", ""},
 		{"sockets", "gateway/a.go", "import \"net\"\nvar c, err = net.Dial(\"tcp\", \"\")", "gateway may not import net"},

@@ -1,0 +1,35 @@
+package host
+
+import (
+	"slices"
+	"strings"
+)
+
+// markEnv stays in the environment of everything that descends from a host.
+const markEnv = "HYPERACTOR_MARK"
+
+// Environ builds the environment of a process: the layers one after the other,
+// of which a later value of a name replaces an earlier one, and mark, unless it
+// is empty, which every descendant of the process inherits.
+func Environ(mark string, layers ...[]string) []string {
+	all := slices.Concat(layers...)
+	if mark != "" {
+		all = append(all, Marker(mark))
+	}
+	at := make(map[string]int, len(all))
+	var env []string
+	for _, kv := range all {
+		name, _, _ := strings.Cut(kv, "=")
+		if i, ok := at[name]; ok {
+			env[i] = kv
+			continue
+		}
+		at[name] = len(env)
+		env = append(env, kv)
+	}
+	return env
+}
+
+// Marker returns what the environment of everything that descends from a host
+// with this mark contains, for launch.Census.
+func Marker(mark string) string { return markEnv + "=" + mark }
