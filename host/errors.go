@@ -18,6 +18,7 @@ var (
 	ErrLost          = errors.New("proc can no longer be observed")                         // its host is gone; it may still run (PH-4)
 	ErrProcExists    = errors.New("a living proc has this name")                            // PM-2
 	ErrDraining      = errors.New("procs are being stopped, no new ones are taken")         // PM-4
+	ErrNoLogs        = errors.New("the host keeps no logs of its procs")                    // what Host.Logs returns then
 	ErrUnsupported   = fmt.Errorf("manager cannot signal procs: %w", errors.ErrUnsupported) // PH-8
 )
 

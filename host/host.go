@@ -12,6 +12,7 @@ import (
 	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/launch/capture"
 )
 
 // Config says what a Host is made of. All but what follows Manager is needed;
@@ -25,8 +26,9 @@ type Config struct {
 	Local   *actor.Proc      // the proc of the program's own actors (PM-8)
 	Manager ProcManager      // makes procs
 
-	RestartRate RestartRate  // bounds the restarts of all procs together (AC-6)
-	Log         *slog.Logger // nothing is logged if nil
+	Logs        *capture.Reader // reads what the manager captures; nil: Host.Logs has nothing
+	RestartRate RestartRate     // bounds the restarts of all procs together (AC-6)
+	Log         *slog.Logger    // nothing is logged if nil
 
 	// OnGiveUp is told of each supervised proc that is not started again,
 	// though it should run. Nil: that is logged as an error. It must neither

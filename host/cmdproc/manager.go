@@ -22,7 +22,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -71,24 +70,7 @@ type Config struct {
 
 	// Streams, if not nil, returns what takes the bytes that a command writes.
 	// It is called once for each spawn, concurrently; an error fails the spawn.
-	Streams func(spec host.ProcSpec) (Streams, error)
-}
-
-// Streams takes the output of one command, byte by byte; see launch.Spec for
-// what a Write may do.
-type Streams struct {
-	Stdout, Stderr io.Writer // nil takes nothing
-
-	// Close, if not nil, is called once, when nothing will be written any more,
-	// before anybody hears of the exit.
-	Close func() error
-}
-
-func (s Streams) close() error {
-	if s.Close == nil {
-		return nil
-	}
-	return s.Close()
+	Streams func(spec host.ProcSpec) (host.Streams, error)
 }
 
 // NameEnv has a name in the environment of each command; see Config.Name.
@@ -113,7 +95,7 @@ func New(cfg Config) *Manager {
 		cfg.Name = func(spec host.ProcSpec) string { return spec.Name }
 	}
 	if cfg.Streams == nil {
-		cfg.Streams = func(host.ProcSpec) (Streams, error) { return Streams{}, nil }
+		cfg.Streams = func(host.ProcSpec) (host.Streams, error) { return host.Streams{}, nil }
 	}
 	if cfg.Env == nil {
 		cfg.Env = slices.DeleteFunc(os.Environ(), private)
@@ -154,7 +136,7 @@ func (m *Manager) begin(ctx context.Context, p id.Proc, spec host.ProcSpec) (hos
 	if err != nil {
 		return host.Begun{}, errors.Join(err, w.close())
 	}
-	w.closers = append(w.closers, streams.close)
+	w.closers = append(w.closers, streams.Close)
 	ls.Stdout, ls.Stderr = streams.Stdout, streams.Stderr
 	process, err := m.cfg.Launcher.Launch(ctx, ls)
 	w.launched(process)

@@ -17,11 +17,11 @@ func TestRealStreams(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	closed := 0
 	b := newBench(t, func(c *cmdproc.Config) {
-		c.Streams = func(s host.ProcSpec) (cmdproc.Streams, error) {
+		c.Streams = func(s host.ProcSpec) (host.Streams, error) {
 			if s.Name != "a" {
 				t.Errorf("got spec %+v", s)
 			}
-			return cmdproc.Streams{Stdout: &stdout, Stderr: &stderr, Close: func() error { closed++; return nil }}, nil
+			return host.Streams{Stdout: &stdout, Stderr: &stderr, Finish: func() error { closed++; return nil }}, nil
 		}
 	})
 	h := b.start(command("a", "sh", "-c", `printf 'one\n\000two'; printf '\377' >&2`))
@@ -45,7 +45,7 @@ func TestRealStreams(t *testing.T) {
 func TestRealNoStreams(t *testing.T) {
 	full := errors.New("disk full")
 	b := newBench(t, func(c *cmdproc.Config) {
-		c.Streams = func(host.ProcSpec) (cmdproc.Streams, error) { return cmdproc.Streams{}, full }
+		c.Streams = func(host.ProcSpec) (host.Streams, error) { return host.Streams{}, full }
 	})
 	if err := b.failed(command("a", "sleep", "3600")); !errors.Is(err, full) || err.Phase != launch.PhaseExec {
 		t.Errorf("got %v", err)

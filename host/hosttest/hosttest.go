@@ -41,6 +41,10 @@ type Harness struct {
 	// and Exit has a Signal.
 	Processes bool
 
+	// Helpers is how many child processes the launcher keeps for itself, beside
+	// the procs.
+	Helpers int
+
 	// Beside says that the actors of such a proc are not in its process but
 	// beside it, in this one: they answer for themselves to the end, those that
 	// do not return are named, and the exit code is that of the process.

@@ -27,6 +27,7 @@ type body struct {
 	manager *Manager
 	process launch.Process
 	control *os.File // our end
+	streams host.Streams
 	boot    boot
 
 	handle chan *host.Handle // takes one, as soon as there is one
@@ -156,6 +157,9 @@ func (b *body) Kill() error { return b.process.Kill() }
 // Wait waits for the end of the process and adds what the proc said of it.
 func (b *body) Wait() launch.Exit {
 	e := b.process.Wait()
+	if err := b.streams.Close(); err != nil {
+		b.manager.cfg.Log.Warn("output of a proc is not complete", "proc", b.boot.Proc, "err", err)
+	}
 	// What the child has written is still there to be read; a grandchild that
 	// holds the other end cannot keep us.
 	b.control.SetReadDeadline(time.Now().Add(lostGrace))

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -26,8 +27,8 @@ import (
 	"github.com/hyperactor/hyperactor/wire"
 )
 
-// Config says what a Manager works with. All but Env, Mark, Spawns, Output,
-// Limits and Log are needed.
+// Config says what a Manager works with. All but Env, Mark, Spawns, Streams,
+// Output, Limits and Log are needed.
 type Config struct {
 	Host     string           // the host's name in the ids of its procs
 	Service  *actor.Proc      // the host's own proc, which talks to the agents
@@ -42,6 +43,11 @@ type Config struct {
 	Spawns int         // how many are started at once; see host.NewRoster
 	Limits wire.Limits // of the children's sessions
 	Log    *slog.Logger
+
+	// Streams, if not nil, returns what takes the bytes that a proc writes; see
+	// host.Capture. It is called once for each spawn, concurrently; an error
+	// fails the spawn.
+	Streams func(spec host.ProcSpec) (host.Streams, error)
 
 	// Output, if not nil, gets every line that a proc writes to stdout or
 	// stderr. It is called concurrently and must not block.
@@ -59,6 +65,9 @@ func New(cfg Config) *Manager {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	if cfg.Env == nil {
 		cfg.Env = os.Environ()
+	}
+	if cfg.Streams == nil {
+		cfg.Streams = func(host.ProcSpec) (host.Streams, error) { return host.Streams{}, nil }
 	}
 	return &Manager{cfg: cfg, roster: host.NewRoster(cfg.Spawns)}
 }
@@ -91,14 +100,20 @@ func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*b
 	if m.cfg.Output != nil {
 		ls.Output = func(s launch.Stream, line []byte) { m.cfg.Output(p, s, line) }
 	}
-	process, err := m.cfg.Launcher.Launch(ctx, ls)
+	streams, err := m.cfg.Streams(spec)
 	if err != nil {
 		ours.Close()
 		return nil, err
 	}
+	ls.Stdout, ls.Stderr = streams.Stdout, streams.Stderr
+	process, err := m.cfg.Launcher.Launch(ctx, ls)
+	if err != nil {
+		ours.Close()
+		return nil, errors.Join(err, streams.Close())
+	}
 	once := []byte(rand.Text())
 	b := &body{
-		manager: m, process: process, control: ours,
+		manager: m, process: process, control: ours, streams: streams,
 		boot: boot{
 			Version: version, Once: once, Token: m.cfg.Token, Proc: p, Host: m.cfg.Service.ID(),
 			Back: m.cfg.Back, Listen: channel.Addr("unix:" + filepath.Join(m.cfg.Dir, fmt.Sprintf("%016x", p.UID))),

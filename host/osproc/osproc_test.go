@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/hyperactor/hyperactor/host/osproc"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/keeper"
 	"github.com/hyperactor/hyperactor/launch/native"
 )
 
@@ -30,16 +32,33 @@ func TestRealContract(t *testing.T) {
 	})
 }
 
+// TestRealContractWithKeeper runs it with the launcher that programs have by
+// default. Its guard is a child of ours.
+func TestRealContractWithKeeper(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("linux only")
+	}
+	hosttest.Run(t, hosttest.Harness{
+		New:       func(t *testing.T) host.Config { return newBenchWith(t, keeper.New(keeper.Config{}), 1).parts },
+		Mute:      func(s host.ProcSpec) host.ProcSpec { return misbehaving(s.Name, "mute") },
+		Processes: true, Helpers: 1,
+	})
+}
+
 // bench is a host whose procs are processes.
 type bench struct {
 	*testing.T
 	parts host.Config
 	host  *host.Host
 	mark  string
+
+	helpers int // child processes that the launcher keeps for itself
 }
 
 // newBench returns a bench that ends with t.
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchWith(t, native.New(native.Config{}), 0) }
+
+func newBenchWith(t *testing.T, launcher launch.Launcher, helpers int) *bench {
 	dir, err := os.MkdirTemp("", "osproc-")
 	if err != nil {
 		t.Fatal(err)
@@ -53,13 +72,12 @@ func newBench(t *testing.T) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	launcher := native.New(native.Config{})
 	t.Cleanup(func() {
 		if err := launcher.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	b := &bench{T: t, mark: rand.Text(), parts: host.Config{
+	b := &bench{T: t, mark: rand.Text(), helpers: helpers, parts: host.Config{
 		Name: service.Host, Gateway: gw, Front: addr, Back: addr,
 		Service: newProc(t, actor.Config{ID: service, Gateway: gw}),
 		Local:   newProc(t, actor.Config{ID: local, Gateway: gw}),
@@ -176,7 +194,10 @@ func (b *bench) empty() {
 	b.Helper()
 	for what, list := range map[string]func() ([]int, error){
 		"processes": func() ([]int, error) { return launch.Census(host.Marker(b.mark)) },
-		"children":  launch.Children,
+		"children": func() ([]int, error) {
+			all, err := launch.Children()
+			return all[min(len(all), b.helpers):], err
+		},
 	} {
 		if left, err := list(); len(left) > 0 || err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			b.Errorf("%s are left: %v, %v", what, left, err)

@@ -33,10 +33,8 @@ func NewLog(pattern string) (*Log, error) {
 // It takes time in proportion to the line until one has matched, and next to
 // none from then on.
 func (l *Log) Line(_ launch.Stream, line []byte) {
-	select {
-	case <-l.matched:
+	if l.hasMatched() {
 		return
-	default:
 	}
 	l.lines.Add(1)
 	if l.pattern.Match(line) {
@@ -50,14 +48,21 @@ func (l *Log) AwaitReady(ctx context.Context) error {
 	select {
 	case <-l.matched:
 		return nil
-	default:
-	}
-	select {
-	case <-l.matched:
-		return nil
 	case <-ctx.Done():
+		if l.hasMatched() {
+			return nil
+		}
 		last := fmt.Errorf("no match in %s of output", times(int(l.lines.Load()), "line", "lines"))
 		return &NotReadyError{Probe: l.String(), Last: last, Err: context.Cause(ctx)}
+	}
+}
+
+func (l *Log) hasMatched() bool {
+	select {
+	case <-l.matched:
+		return true
+	default:
+		return false
 	}
 }
 

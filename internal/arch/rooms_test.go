@@ -29,7 +29,7 @@ func rooms() []room {
 		{dir: "launch/native", may: []string{"launch/internal/..."}, proc: true},
 		{dir: "launch/keeper", may: []string{"launch/internal/...", "wire"}, proc: true},
 		{dir: "launch/launchtest", may: []string{"launch", "internal/versus"}},
-		{dir: "host", may: []string{"actor", "launch"}, proc: true},
+		{dir: "host", may: []string{"actor", "launch/capture"}, proc: true},
 		{dir: "host/localproc", may: []string{"host"}, proc: true},
 		{dir: "host/osproc", may: []string{"host"}, proc: true},
 		{dir: "host/probe", may: []string{"launch"}}, // only the side that asks links it: no child
@@ -41,6 +41,7 @@ func rooms() []room {
 		{dir: "cmd/...", may: []string{".", "host/cmdproc", "host/probe/httpprobe", "host/probe/grpcprobe", "launch/capture"}},
 		{dir: "examples/...", may: []string{"."}},
 		{dir: "internal/memnet"},
+		{dir: "internal/torture"},
 		{dir: "internal/versus"},
 		{dir: "internal/arch"},
 	}
