@@ -44,7 +44,8 @@ type Body interface {
 	// Drain asks the agent to drain the proc and then end it, and returns when
 	// the proc has said that it drained. The deadline of ctx is how long the
 	// proc may take. It is called once at most, after Connect. After an error
-	// Stop is called at once.
+	// Stop is called at once: there is nobody to drain, or the proc is stopped
+	// and cannot hear.
 	Drain(ctx context.Context, reason string) error
 
 	// Stop asks the whole tree to stop: SIGTERM, and SIGCONT so that what is
@@ -219,7 +220,7 @@ func (h *Handle) Terminate(ctx context.Context, grace time.Duration, reason stri
 	if h.over() {
 		return h.exit(), ErrAlreadyExited
 	}
-	return h.ask(ctx, false, askTerminate{by: requester(ctx), why: reason, grace: grace, suspended: h.suspended()})
+	return h.ask(ctx, false, askTerminate{by: requester(ctx), why: reason, grace: grace})
 }
 
 // Kill forces the proc down.

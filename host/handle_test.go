@@ -40,8 +40,6 @@ func TestStop(t *testing.T) {
 		{"ignores everything", &fakeBody{drain: never, stop: never}, FollowConfig{}, terminate,
 			"[drain@1s stop@6s kill@11s]",
 			"killed: signal 9 (killed) after 11s, because grace of 10s used up, asked for by the program: done"},
-		{"is suspended", &fakeBody{}, FollowConfig{Suspended: func() bool { return true }}, terminate,
-			"[stop@1s]", "stopped: exit 0 after 1s, asked for by the program: done"},
 		{"is not ready", &fakeBody{handshake: never}, FollowConfig{}, terminate,
 			"[stop@1s]", "stopped: exit 0 after 1s, asked for by the program: done"},
 		{"is not ready and ignores SIGTERM", &fakeBody{handshake: never, stop: never}, FollowConfig{ReadyTimeout: 3 * time.Second}, terminate,

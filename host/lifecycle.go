@@ -21,9 +21,8 @@ const (
 //
 // How a stop goes (PH-5). The first terminate asks the agent to drain and
 // gives it half of the grace. The tree is asked to stop (SIGTERM) when the
-// drain failed, when the half is used up, or at once if there is nobody to
-// drain: the proc is not ready, or suspended. It is killed when the grace is
-// used up. Each further terminate can only move these two moments closer. A
+// drain failed, as that of a suspended proc does, when the half is used up, or at
+// once if the proc is not ready. It is killed when the grace is used up. Each further terminate can only move these two moments closer. A
 // proc that is condemned is asked to stop at once, and killed after its grace.
 //
 // What the record says. Requested is the first request; a kill that overtakes
@@ -109,9 +108,8 @@ type (
 	noted struct{ text string }
 
 	askTerminate struct {
-		by, why   string
-		grace     time.Duration
-		suspended bool // the proc cannot answer mail just now
+		by, why string
+		grace   time.Duration
 	}
 
 	askKill struct{ by, why string }
@@ -243,7 +241,7 @@ func (l *lifecycle) condemn(now time.Time, e condemned) {
 func (l *lifecycle) terminate(now time.Time, e askTerminate) {
 	grace := max(0, e.grace)
 	l.request(now, launch.Request{By: e.by, Why: e.why, At: now})
-	l.hurry = l.hurry || e.suspended || l.readyAt.IsZero()
+	l.hurry = l.hurry || l.readyAt.IsZero()
 	if l.stop == unsendable {
 		l.stop, l.hurry = unsent, true
 	}

@@ -35,7 +35,7 @@ func runLifecycle(t *rapid.T) {
 			}
 		},
 		"terminate": func(t *rapid.T) {
-			m.step(askTerminate{by: "a", why: "b", grace: drawSpan(t, "grace"), suspended: rapid.IntRange(0, 4).Draw(t, "suspended") == 0})
+			m.step(askTerminate{by: "a", why: "b", grace: drawSpan(t, "grace")})
 		},
 		"kill": func(t *rapid.T) {
 			if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
@@ -89,9 +89,8 @@ type model struct {
 
 // modelAsk is a terminate.
 type modelAsk struct {
-	at        time.Time
-	grace     time.Duration
-	suspended bool
+	at    time.Time
+	grace time.Duration
 }
 
 func newModel(t *rapid.T) *model {
@@ -158,7 +157,7 @@ func (m *model) take(e event) {
 		}
 	case askTerminate:
 		grace := max(0, e.grace)
-		m.asks = append(m.asks, modelAsk{m.now, grace, e.suspended})
+		m.asks = append(m.asks, modelAsk{m.now, grace})
 		m.plan(grace)
 		if m.unheard {
 			m.stopped = false
@@ -223,7 +222,7 @@ func (m *model) stopDue() bool {
 		for _, b := range m.asks[:i] {
 			tightens = tightens && a.at.Add(a.grace).Before(b.at.Add(b.grace))
 		}
-		if a.suspended || tightens && due(a.at.Add(a.grace/2), m.now) {
+		if tightens && due(a.at.Add(a.grace/2), m.now) {
 			return true
 		}
 	}

@@ -140,10 +140,16 @@ func (b *body) whyLost() error {
 	return fmt.Errorf("%w: %w", ErrControl, b.lost)
 }
 
+// errSuspended is why a proc that is stopped, traced or frozen is not asked.
+var errSuspended = errors.New("the proc is suspended")
+
 // Drain asks the agent to drain the proc, which then ends by itself. An actor
 // that takes longer than ctx is not given up yet: Stop comes next, and then
 // Kill (PH-5).
 func (b *body) Drain(ctx context.Context, reason string) error {
+	if b.process.Suspended() {
+		return errSuspended
+	}
 	_, err := actor.DrainProc.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(b.boot.Proc), actor.DrainRequest{Budget: noBound, Reason: reason})
 	return err
 }
