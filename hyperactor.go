@@ -33,9 +33,13 @@ import (
 
 	"github.com/hyperactor/hyperactor/actor"
 	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/gateway"
+	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/host/osproc"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/capture"
+	"github.com/hyperactor/hyperactor/launch/keeper"
 )
 
 // Config says how a program hosts procs. The zero Config works.
@@ -45,8 +49,21 @@ type Config struct {
 	// Host is the host's name in ids. Empty: the machine's name and a random suffix.
 	Host string
 
+	// Keeper says who starts the child processes and cares for them; on linux a
+	// keeper unless it is NoKeeper.
+	Keeper Keeper
+
+	// Isolate separates the child processes from the rest of the system; see
+	// keeper.PIDNamespace. It needs linux and a keeper.
+	Isolate keeper.Isolation
+
 	// Local has the procs live inside this process instead of child processes.
 	Local bool
+
+	// Manager, if not nil, makes the manager of the procs, as for commands that
+	// know nothing of us (host/cmdproc). Local, Env and Output are for the
+	// other managers. The Runtime closes what it returns.
+	Manager func(Parts) host.ProcManager
 
 	// Front is where other programs reach the host; "" is nowhere. TCP has to
 	// be on loopback unless Insecure is set.
@@ -61,9 +78,15 @@ type Config struct {
 	// Env is the environment of child processes; nil means that of this process.
 	Env []string
 
-	// Output gets every line that a child process writes; nil keeps only the
-	// last lines, for the record of its exit. It must not block, and is called
-	// concurrently.
+	// Logs says where and how much output of the child processes is kept, for
+	// Host.Logs. Without a Path it is kept in a temporary directory, which Close
+	// removes; a program that is killed leaves it. NoLogs keeps only the last
+	// lines of each process, for the record of its exit.
+	Logs   capture.Config
+	NoLogs bool
+
+	// Output, if not nil, gets every line that a child process writes. It must
+	// not block, and is called concurrently.
 	Output func(p id.Proc, s launch.Stream, line []byte)
 
 	// OnFailure is told of failures in the program's own proc that no actor
@@ -72,9 +95,41 @@ type Config struct {
 	// stops, with the failure as its Err.
 	OnFailure func(*actor.Failure)
 
+	// OnGiveUp is told of each supervised proc that is not started again, though
+	// it should run; see host.Config. Nil: that is logged.
+	OnGiveUp func(*host.GaveUpError)
+
 	// Log takes what the runtime has to say. Nil: warnings and errors as text on stderr.
 	Log *slog.Logger
 }
+
+// Parts is what a manager of procs stands on. The Runtime owns all of it.
+type Parts struct {
+	Host     string           // the host's name in the ids of its procs
+	Service  *actor.Proc      // the host's own proc, which talks to the agents
+	Gateway  *gateway.Gateway // routes to the procs
+	Launcher launch.Launcher  // starts processes
+	Mark     string           // what Runtime.Descendants knows processes by; see host.Environ
+	Log      *slog.Logger
+
+	// Streams keeps the output of a proc, as Config.Logs says; nil: it is not kept.
+	Streams func(host.ProcSpec) (host.Streams, error)
+}
+
+// Keeper says who starts the child processes and cares for them.
+type Keeper uint8
+
+// The ways to start child processes.
+const (
+	// WithKeeper: a small process of this program's own image, started with the
+	// first child. Nothing that descends from a child outlives this program,
+	// however it ends; see package keeper. Systems other than linux have none.
+	WithKeeper Keeper = iota
+
+	// NoKeeper: this program itself. A descendant that leaves its parent and its
+	// group can outlive it; see package native.
+	NoKeeper
+)
 
 const defaultGrace = 10 * time.Second
 
@@ -102,9 +157,13 @@ func Main(cfg Config, run func(ctx context.Context, rt *Runtime) error) {
 }
 
 // RunChild returns at once, unless this process was started as a proc: then it
-// becomes that proc, and the process ends with it. Programs that do not use
-// Main call it first thing in main, tests in TestMain.
+// becomes that proc, and the process ends with it. The same goes for a process
+// that was started as a keeper. Programs that do not use Main call it first
+// thing in main, tests in TestMain.
 func RunChild(cfg Config) {
+	if keeper.IsChild() {
+		os.Exit(exitCode(keeper.Child()))
+	}
 	if !osproc.IsChild() {
 		return
 	}

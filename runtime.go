@@ -19,7 +19,6 @@ import (
 	"github.com/hyperactor/hyperactor/host/osproc"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
-	"github.com/hyperactor/hyperactor/launch/native"
 )
 
 // Runtime is a program's host with everything that it stands on. All methods
@@ -30,7 +29,8 @@ type Runtime struct {
 	dir      string // private, for sockets
 	host     *host.Host
 	local    *actor.Proc
-	launcher *native.Launcher
+	launcher launch.Launcher
+	logs     *logs
 	close    func() error
 }
 
@@ -38,20 +38,22 @@ type Runtime struct {
 // bounds the start, not the Runtime, which lives until Close.
 func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 	cfg = cfg.withDefaults()
-	rt := &Runtime{cfg: cfg, mark: rand.Text(), launcher: native.New(native.Config{Log: cfg.Log})}
+	rt := &Runtime{cfg: cfg, mark: rand.Text()}
 	rt.close = sync.OnceValue(rt.shutdown)
 	if err := rt.open(ctx); err != nil {
-		rt.launcher.Close()
-		if rt.dir != "" {
-			os.RemoveAll(rt.dir)
-		}
-		return nil, fmt.Errorf("start host: %w", err)
+		return nil, errors.Join(fmt.Errorf("start host: %w", err), rt.free())
 	}
 	return rt, nil
 }
 
 func (rt *Runtime) open(ctx context.Context) (err error) {
 	if rt.dir, err = privateDir(); err != nil {
+		return err
+	}
+	if rt.launcher, err = newLauncher(rt.cfg, rt.mark, rt.dir); err != nil {
+		return err
+	}
+	if rt.logs, err = openLogs(rt.cfg); err != nil {
 		return err
 	}
 	name := cmp.Or(rt.cfg.Host, defaultHost())
@@ -68,7 +70,7 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 		Self: service, Token: token, Log: rt.cfg.Log,
 		Transports: channel.System(channel.SystemConfig{Insecure: rt.cfg.Insecure}),
 	})
-	parts := host.Config{Name: name, Gateway: gw}
+	parts := host.Config{Name: name, Gateway: gw, Logs: rt.logs.reader(), Log: rt.cfg.Log, OnGiveUp: rt.cfg.OnGiveUp}
 	if err := rt.listen(ctx, &parts); err != nil {
 		return errors.Join(err, gw.Close(ctx))
 	}
@@ -123,6 +125,12 @@ func (rt *Runtime) procs(parts *host.Config, service, local id.Proc) (err error)
 }
 
 func (rt *Runtime) manager(parts host.Config, token []byte) host.ProcManager {
+	if rt.cfg.Manager != nil {
+		return rt.cfg.Manager(Parts{
+			Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Launcher: rt.launcher,
+			Mark: rt.mark, Streams: rt.logs.streams(), Log: rt.cfg.Log,
+		})
+	}
 	if rt.cfg.Local {
 		return localproc.New(localproc.Config{
 			Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Types: rt.cfg.Types, Log: rt.cfg.Log,
@@ -130,7 +138,7 @@ func (rt *Runtime) manager(parts host.Config, token []byte) host.ProcManager {
 	}
 	return osproc.New(osproc.Config{
 		Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Launcher: rt.launcher, Back: parts.Back,
-		Dir: rt.dir, Token: token, Env: rt.cfg.Env, Mark: rt.mark, Output: rt.cfg.Output, Log: rt.cfg.Log,
+		Dir: rt.dir, Token: token, Env: rt.cfg.Env, Mark: rt.mark, Streams: rt.logs.streams(), Output: rt.cfg.Output, Log: rt.cfg.Log,
 	})
 }
 
@@ -164,7 +172,7 @@ func (rt *Runtime) Proc() *actor.Proc { return rt.local }
 // wherever they have wandered: what is left when it should be nothing. It does
 // not see zombies; launch.Children does. On systems other than linux the error
 // is errors.ErrUnsupported.
-func (rt *Runtime) Descendants() ([]int, error) { return launch.Census(osproc.Marker(rt.mark)) }
+func (rt *Runtime) Descendants() ([]int, error) { return launch.Census(host.Marker(rt.mark)) }
 
 // Close stops all procs within Config.Grace, then the host, and frees what the
 // Runtime holds. A second caller waits for the same end.
@@ -175,5 +183,18 @@ func (rt *Runtime) shutdown() error {
 	for _, f := range sum.Failures {
 		err = errors.Join(err, fmt.Errorf("proc %s: %w", f.Name, f.Err))
 	}
-	return errors.Join(err, rt.launcher.Close(), os.RemoveAll(rt.dir))
+	return errors.Join(err, rt.free())
+}
+
+// free frees what the Runtime holds beside its host.
+func (rt *Runtime) free() error {
+	var err error
+	if rt.launcher != nil {
+		err = rt.launcher.Close()
+	}
+	err = errors.Join(err, rt.logs.close())
+	if rt.dir != "" {
+		err = errors.Join(err, os.RemoveAll(rt.dir))
+	}
+	return err
 }

@@ -221,6 +221,10 @@ func (o *Orphans) pids() (pids []int) {
 	return pids
 }
 
+// CloseInherited sees to it that descriptors which this process was started with
+// do not reach the processes that it starts (PS-6).
+func CloseInherited() error { return closeInherited() }
+
 // KillMarked kills every process of the system whose environment has marker,
 // however far it has wandered, and waits for its death. It returns how many
 // there were.

@@ -1,0 +1,38 @@
+package keeper
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/launchtest"
+)
+
+func newLauncher() launch.Launcher { return New(Config{}) }
+
+// newOldLauncher behaves as on a kernel that cannot signal the group of a pidfd.
+func newOldLauncher() launch.Launcher { return New(Config{withoutGroupSignal: true}) }
+
+func TestMain(m *testing.M) {
+	if IsChild() {
+		if err := Child(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	if words := strings.Fields(os.Getenv(hostEnv)); len(words) > 0 {
+		playHost(words[0], words[1:])
+	}
+	launchtest.Main(m, newLauncher)
+}
+
+func TestRealContract(t *testing.T) { launchtest.Run(t, newLauncher) }
+
+func newPlainLauncher() launch.Launcher { return New(Config{withoutCgroups: true}) }
+
+func TestRealContractWithoutCgroups(t *testing.T) { launchtest.Run(t, newPlainLauncher) }
+
+func TestRealContractOnOldKernel(t *testing.T) { launchtest.Run(t, newOldLauncher) }

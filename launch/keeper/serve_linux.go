@@ -1,0 +1,349 @@
+package keeper
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/hyperactor/hyperactor/launch/internal/tree"
+)
+
+// goodbye is how long the host may take for the last reports.
+const goodbye = time.Second
+
+// keeper is the keeper's own side: it does what the host asks for, and looks
+// after what has come of it.
+type keeper struct {
+	conn     *conn
+	lifeline *os.File // ends with the guard
+	starter  *tree.Starter
+	orphans  *tree.Orphans
+	deaths   *deaths
+	records  *journal
+	wards    sync.WaitGroup // one per living process
+	starts   int            // how many there were; for tidy, which listen calls
+
+	mu     sync.Mutex // guards the following
+	living map[uint64]*ward
+}
+
+// run serves until host or guard is gone, and returns when nothing descends
+// from this process any more. The main goroutine calls it.
+func (k *keeper) run() (err error) {
+	var life sync.WaitGroup
+	failed := make(chan struct{})
+	life.Go(func() {
+		select {
+		case <-k.orphans.Held():
+			err = k.serve()
+			k.orphans.Release()
+		case <-failed:
+		}
+	})
+	herr := k.orphans.Hold()
+	close(failed)
+	life.Wait()
+	return errors.Join(herr, err)
+}
+
+func (k *keeper) serve() error {
+	children := make(chan os.Signal, 1)
+	signal.Notify(children, syscall.SIGCHLD)
+	defer signal.Stop(children)
+	var listening sync.WaitGroup
+	listening.Go(k.watchGuard)
+	over := make(chan error, 1)
+	listening.Go(func() { over <- k.listen() })
+	listening.Go(k.watchWards)
+	for {
+		select {
+		case <-children:
+			k.orphans.Reap()
+		case err := <-over:
+			_ = k.conn.file.SetWriteDeadline(time.Now().Add(goodbye)) // the host may be stopped, or gone
+			_ = k.conn.send(event{Bye: &bye{}})
+			k.bury(children)
+			err = errors.Join(err, k.lifeline.Close(), k.deaths.close())
+			listening.Wait()
+			return errors.Join(err, k.close())
+		}
+	}
+}
+
+func (k *keeper) close() error {
+	if k.starter != nil {
+		k.starter.Stop()
+	}
+	return errors.Join(k.records.close(), k.conn.close())
+}
+
+// watchGuard ends the listening when the guard has ended: then nobody would be
+// there to sweep after the keeper.
+func (k *keeper) watchGuard() {
+	_, _ = io.Copy(io.Discard, k.lifeline)
+	_ = k.conn.file.SetReadDeadline(time.Now())
+}
+
+// watchWards has the end of each process followed up.
+func (k *keeper) watchWards() {
+	for {
+		ids, err := k.deaths.wait(nil)
+		if err != nil {
+			return // closed, when nothing is left
+		}
+		for _, id := range ids {
+			k.mu.Lock()
+			w := k.living[id]
+			k.mu.Unlock()
+			go w.finish() // wards waits for it
+		}
+	}
+}
+
+// bury kills all that descends from this process, and returns when nothing is
+// left. What has a record of its own still gets it.
+func (k *keeper) bury(children <-chan os.Signal) {
+	ended := make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		k.wards.Wait()
+		close(ended)
+	})
+	defer waiting.Wait()
+	k.killAll()
+	for over := false; ; {
+		if left := k.orphans.Reap(); over && !left {
+			return
+		}
+		tree.KillDescendants()
+		select {
+		case <-children:
+		case <-ended:
+			over, ended = true, nil
+		}
+	}
+}
+
+// killAll kills the trees that we know of, at once where they have a cgroup.
+func (k *keeper) killAll() {
+	k.mu.Lock()
+	all := slices.Collect(maps.Values(k.living))
+	k.mu.Unlock()
+	for _, w := range all {
+		w.signal([]int{int(unix.SIGKILL)})
+	}
+}
+
+// listen does what the host asks for. It returns nil when host or guard is gone.
+func (k *keeper) listen() error {
+	if err := k.shakeHands(); err != nil {
+		return err
+	}
+	shed()
+	for {
+		f, got, err := k.conn.receive()
+		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ECONNRESET) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		r, err := decode[request](f)
+		if err != nil {
+			got.close()
+			return err
+		}
+		switch {
+		case r.Start != nil:
+			k.start(r.ID, r.Start, got)
+		case r.Signal != nil:
+			k.signal(r.ID, r.Signal)
+		default:
+			return fmt.Errorf("%w: a second hello", errProtocol)
+		}
+	}
+}
+
+func (k *keeper) shakeHands() error {
+	f, _, err := k.conn.receive()
+	if err != nil {
+		return fmt.Errorf("handshake with the host: %w", err)
+	}
+	r, err := decode[request](f)
+	if err != nil || r.Hello == nil {
+		return fmt.Errorf("handshake with the host: %w", cmp.Or(err, errProtocol))
+	}
+	if r.Hello.Version == version {
+		k.starter = &tree.Starter{WithoutGroupSignal: r.Hello.WithoutGroupSignal, Cgroups: !r.Hello.WithoutCgroups}
+		k.records, err = openJournal(r.Hello.Records)
+	} else {
+		err = fmt.Errorf("the host speaks version %d, the keeper %d", r.Hello.Version, version)
+	}
+	answer := &hello{Version: version}
+	if err != nil {
+		answer.Problem = err.Error()
+	}
+	return errors.Join(err, k.conn.send(event{Hello: answer}))
+}
+
+// start starts a process. An error is for the host to explain.
+func (k *keeper) start(id uint64, s *start, got batch) {
+	k.records.forget(s.Seen)
+	k.tidy()
+	w, err := k.open(id, s, got)
+	got.close()
+	if err == nil {
+		err = k.announce(w)
+	}
+	if err != nil {
+		_ = k.conn.send(event{ID: id, Failed: refusal(err)}) // no host, no answer
+	}
+}
+
+// tidy gives back what starts have left on the heap, every so many of them.
+// Most of that is the environment of processes.
+func (k *keeper) tidy() {
+	const often = 64
+	if k.starts++; k.starts%often == 0 {
+		debug.FreeOSMemory()
+	}
+}
+
+func (k *keeper) open(id uint64, s *start, got batch) (*ward, error) {
+	if got.cut {
+		return nil, unix.EMFILE
+	}
+	r := tree.Request{
+		Prog: s.program(), Env: s.Env, Dir: s.Dir, Limits: s.Limits,
+		Stdout: got.files[0], Stderr: got.files[1],
+	}
+	if len(got.files) > 2 {
+		r.Control = got.files[2]
+	}
+	lead, err := k.starter.Start(r)
+	if err != nil {
+		return nil, err
+	}
+	return &ward{keeper: k, id: id, mark: s.Mark, lead: lead, started: time.Now()}, nil
+}
+
+// announce tells the host of a started process and has it followed. If the host
+// cannot be given the pidfd, nothing is left of the process.
+func (k *keeper) announce(w *ward) error {
+	e := event{ID: w.id, Started: &started{PID: w.lead.PID, At: w.started.UnixNano(), Group: w.lead.SignalsGroup()}}
+	if err := k.tell(e, w.lead); err != nil {
+		_ = w.lead.Signal(unix.SIGKILL)
+		w.silent = true
+		w.end()
+		return err
+	}
+	k.mu.Lock()
+	k.living[w.id] = w
+	k.mu.Unlock()
+	k.wards.Add(1)
+	if err := k.deaths.add(w.lead, w.id); err != nil { // the kernel watches no more: a goroutine does
+		go w.finish()
+	}
+	return nil
+}
+
+// tell sends an event with the pidfd of a process.
+func (k *keeper) tell(e event, lead *tree.Leader) error {
+	raw, err := lead.File().SyscallConn()
+	if err != nil {
+		return err
+	}
+	cerr := raw.Control(func(fd uintptr) { err = k.conn.send(e, int(fd)) })
+	return errors.Join(cerr, err)
+}
+
+// signal signals the group of a living process, for a host whose kernel cannot.
+func (k *keeper) signal(id uint64, s *signals) {
+	k.mu.Lock()
+	w := k.living[id]
+	k.mu.Unlock()
+	if w != nil {
+		w.signal(s.Numbers)
+	}
+}
+
+func (k *keeper) forget(w *ward) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.living, w.id)
+}
+
+// ward is one process that the keeper looks after.
+type ward struct {
+	keeper  *keeper
+	id      uint64
+	mark    string // in the environment of whatever descends from it
+	lead    *tree.Leader
+	started time.Time
+	silent  bool // the host knows nothing of it
+
+	// mu makes a signal and the reaping exclude each other (PS-4).
+	mu     sync.Mutex
+	reaped bool
+}
+
+// finish sees the process to its end and tells the host.
+func (w *ward) finish() {
+	defer w.keeper.wards.Done()
+	e := w.end()
+	w.keeper.forget(w)
+	_ = w.keeper.conn.send(event{ID: w.id, Ended: e}) // no host, no interest
+}
+
+// end waits for the end, records it, and only then reaps (PS-1); it then kills
+// what is left, be it in the group or handed to us as an orphan (PS-3).
+func (w *ward) end() *ended {
+	w.lead.Await()
+	at := time.Now()
+	w.record(at)
+	w.mu.Lock()
+	end := w.lead.Reap()
+	w.reaped = true
+	w.mu.Unlock()
+	swept, survivors := w.lead.Sweep()
+	orphans, stuck := w.keeper.orphans.Sweep(w.mark)
+	w.lead.Close()
+	return report(end, at, swept+orphans, survivors+stuck)
+}
+
+func (w *ward) record(at time.Time) {
+	if w.keeper.records == nil || w.silent {
+		return
+	}
+	end := w.lead.Look()
+	if end.Err != nil {
+		w.keeper.records.miss()
+		return
+	}
+	w.keeper.records.append(Record{
+		Mark: w.mark, PID: w.lead.PID, Started: w.started, Ended: at,
+		Code: end.Code, Signal: end.Signal, CoreDumped: end.Core,
+	})
+}
+
+func (w *ward) signal(numbers []int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.reaped {
+		return
+	}
+	for _, n := range numbers {
+		_ = w.lead.Signal(syscall.Signal(n)) // it may have ended
+	}
+}
