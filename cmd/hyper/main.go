@@ -21,6 +21,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"demo", "count the words of a directory in many procs, and kill some", runDemo},
+		{"run", "run a command as a set of supervised procs", runRun},
 	}
 }
 

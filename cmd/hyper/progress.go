@@ -104,10 +104,10 @@ type display struct {
 
 // newDisplay returns a display on w.
 func newDisplay(w io.Writer) display {
-	f, ok := w.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
+	if !isTerminal(w) {
 		return display{w, func() (int, bool) { return 0, false }}
 	}
+	f := w.(*os.File)
 	return display{w, func() (int, bool) {
 		columns, _, err := term.GetSize(int(f.Fd()))
 		if err != nil || columns <= 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -17,35 +18,14 @@ func TestRealNoOrphans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var children []int32 // as pidfds
-	for _, pid := range pids {
-		if pid == cmd.Process.Pid {
-			continue
-		}
-		fd, err := unix.PidfdOpen(pid, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer unix.Close(fd)
-		children = append(children, int32(fd))
-	}
+	children := pidfds(t, slices.DeleteFunc(pids, func(pid int) bool { return pid == cmd.Process.Pid }))
 	if len(children) != 4 {
 		t.Fatalf("%d procs, want 4", len(children))
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(2 * time.Second)
-	for _, fd := range children {
-		ready := []unix.PollFd{{Fd: fd, Events: unix.POLLIN}}
-		n, err := 0, unix.EINTR
-		for err == unix.EINTR { // the runtime preempts with signals
-			n, err = poll(ready, deadline)
-		}
-		if n != 1 {
-			t.Errorf("a proc has outlived the command by 2 s (%v)", err)
-		}
-	}
+	awaitEnds(t, children, time.Now().Add(2*time.Second))
 	rest()
 	nothingLeft(t, mark)
 }

@@ -18,15 +18,25 @@ import (
 
 	"github.com/hyperactor/hyperactor"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // binaryEnv names the built command to the tests.
 const binaryEnv = "HYPER_TEST_BINARY"
 
+// markEnv marks what descends from a command in a test.
+const markEnv = "HYPER_TEST_MARK"
+
 func TestMain(m *testing.M) {
 	hyperactor.RunChild(hyperactor.Config{Types: types()})
-	os.Exit(withBinary(m.Run))
+	testscript.Main(tests{m}, map[string]func(){"hyper": main, "testproc": testproc})
 }
+
+// tests are all of them, with the built command at hand.
+type tests struct{ all *testing.M }
+
+// Run runs the tests and returns the exit code.
+func (t tests) Run() int { return withBinary(t.all.Run) }
 
 // withBinary builds the command, once for all tests.
 func withBinary(run func() int) int {
@@ -51,7 +61,7 @@ func hyperCommand(t *testing.T, args ...string) (cmd *exec.Cmd, mark string) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
 	cmd = exec.CommandContext(ctx, os.Getenv(binaryEnv), args...)
-	mark = "HYPER_TEST_MARK=" + t.TempDir() // nothing else has this name
+	mark = markEnv + "=" + t.TempDir() // nothing else has this name
 	cmd.Env = append(os.Environ(), mark)
 	return cmd, mark
 }
