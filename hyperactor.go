@@ -75,7 +75,8 @@ type Config struct {
 	// Grace is how long procs may take to end at the end of the program; 10 s if zero.
 	Grace time.Duration
 
-	// Env is the environment of child processes; nil means that of this process.
+	// Env is the environment of child processes; nil means that of this process,
+	// without what a service manager has told it alone, such as NOTIFY_SOCKET.
 	Env []string
 
 	// Logs says where and how much output of the child processes is kept, for
@@ -172,7 +173,7 @@ func RunChild(cfg Config) {
 	defer cancel()
 	err := osproc.Child(ctx, osproc.ChildConfig{
 		Types: cfg.Types, Log: cfg.Log, Drain: cfg.Grace,
-		Serving: func() { // a quarter of a millisecond that nobody needs to wait for
+		Prepare: func() {
 			signals := make(chan os.Signal, 1)
 			signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 			go func() { // ends with the process

@@ -29,9 +29,10 @@ type ChildConfig struct {
 	// Nil: the report is logged, and the proc ends with an error.
 	OnFailure func(*actor.Failure)
 
-	// Serving, if not nil, is called once the host has been told that the proc is
-	// there. What need not happen before belongs here: the host waits for that.
-	Serving func()
+	// Prepare, if not nil, is called beside the handshake and has returned before
+	// the host hears that the proc is there: what a proc needs to be stopped
+	// properly, such as its signals, belongs here.
+	Prepare func()
 
 	// Drain is how long the actors may take to end when ctx does or the host
 	// is gone; 10 s if zero.
@@ -64,6 +65,11 @@ func Child(ctx context.Context, cfg ChildConfig) error {
 		return err
 	}
 	defer control.Close()
+	var preparing sync.WaitGroup
+	defer preparing.Wait()
+	if cfg.Prepare != nil {
+		preparing.Go(cfg.Prepare)
+	}
 	var b boot
 	control.SetReadDeadline(time.Now().Add(bootBound))
 	if err := readControl(control, &b); err != nil {
@@ -74,7 +80,7 @@ func Child(ctx context.Context, cfg ChildConfig) error {
 		err := fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, b.Version, version)
 		return errors.Join(err, writeControl(control, failed(err)))
 	}
-	return serve(ctx, cfg, control, b)
+	return serve(ctx, cfg, control, b, preparing.Wait)
 }
 
 // maxFailure bounds the text of a note, so that a long panic fits a message.
@@ -104,8 +110,8 @@ func inheritedControl() (*os.File, error) {
 	return os.NewFile(uintptr(fd), "control"), nil
 }
 
-// serve runs the proc to its end.
-func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot) (err error) {
+// serve runs the proc to its end. It is there once prepared has returned.
+func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot, prepared func()) (err error) {
 	gw := gateway.New(gateway.Config{
 		Self: b.Proc, Token: b.Token, Limits: b.Limits, Log: cfg.Log,
 		Transports: channel.System(channel.SystemConfig{}),
@@ -124,11 +130,9 @@ func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot) (err 
 		defer crash.Close()
 		ready.Crash = int(crash.Fd())
 	}
+	prepared()
 	if err := writeControl(control, ready); err != nil {
 		return errors.Join(fmt.Errorf("handshake with the host: %w", err), p.Stop(context.Background(), 0))
-	}
-	if cfg.Serving != nil {
-		cfg.Serving()
 	}
 	follow(ctx, cfg, control, p)
 	if err := p.Err(); err != nil {
