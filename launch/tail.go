@@ -22,7 +22,8 @@ type Tail struct {
 	each func(line []byte) // nil, or gets every line; called without the lock
 
 	mu    sync.Mutex // guards the following
-	ring  [][]byte   // the slots of the kept lines; their memory is used again
+	ring  [][]byte   // the slots of the kept lines, up to limit; their memory is used again
+	limit int        // never changes
 	first int        // slot of the oldest line
 	count int        // how many lines are kept
 	bytes int        // how many bytes they have
@@ -32,7 +33,7 @@ type Tail struct {
 // NewTail returns a Tail of at most n lines. each, if not nil, is called with
 // every line in order, without its newline; it may not keep the slice.
 func NewTail(n int, each func(line []byte)) *Tail {
-	return &Tail{each: each, ring: make([][]byte, max(n, 1))}
+	return &Tail{each: each, limit: max(n, 1)}
 }
 
 // Write takes the next bytes of the stream. It never fails.
@@ -55,7 +56,7 @@ func (t *Tail) Write(p []byte) (int, error) {
 // lines than are kept: nobody asked for the others.
 func (t *Tail) skip(p []byte) []byte {
 	from := len(p)
-	for range len(t.ring) + 1 {
+	for range t.limit + 1 {
 		if from = bytes.LastIndexByte(p[:from], '\n'); from < 0 {
 			return p
 		}
@@ -93,7 +94,7 @@ func (t *Tail) Lines() []string {
 	if len(t.open) > 0 {
 		lines = append(lines, string(t.open))
 	}
-	return lines[max(0, len(lines)-len(t.ring)):]
+	return lines[max(0, len(lines)-t.limit):]
 }
 
 // next takes bytes from p up to the end of a line, or all of them. The line
@@ -129,12 +130,23 @@ func (t *Tail) closeLocked() {
 	}
 }
 
+// growLocked makes the ring larger: a process that says nothing has none.
+func (t *Tail) growLocked() {
+	ring := make([][]byte, min(t.limit, max(4, 2*len(t.ring))))
+	n := copy(ring, t.ring[t.first:])
+	copy(ring[n:], t.ring[:t.first])
+	t.ring, t.first = ring, 0
+}
+
 // keepLocked stores a copy of line, over the oldest one if need be.
 func (t *Tail) keepLocked(line []byte) {
-	for t.count > 0 && (t.count == len(t.ring) || t.bytes+len(line) > MaxTail) {
+	for t.count > 0 && (t.count == t.limit || t.bytes+len(line) > MaxTail) {
 		t.bytes -= len(t.ring[t.first])
 		t.first = (t.first + 1) % len(t.ring)
 		t.count--
+	}
+	if t.count == len(t.ring) {
+		t.growLocked()
 	}
 	slot := &t.ring[(t.first+t.count)%len(t.ring)]
 	if cap(*slot) > 1024 && cap(*slot)/4 > len(line) {

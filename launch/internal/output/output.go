@@ -102,7 +102,7 @@ func (o *Output) LastWords() string { return strings.Join(o.Tail(launch.Stderr),
 // while one says much: then fewer and larger steps are half of the work. The
 // pipe grows with the first large buffer, as far as the user's limit allows.
 const (
-	smallBuffer = 2 << 10
+	smallBuffer = 1 << 10
 	largeBuffer = 256 << 10
 	largePipe   = 1 << 20
 	calm        = 64 // so many small reads in a row, and the buffer is small again
