@@ -180,10 +180,7 @@ func (rt *Runtime) Close() error { return rt.close() }
 
 func (rt *Runtime) shutdown() error {
 	sum, err := rt.host.Shutdown(host.As(context.Background(), "main"), rt.cfg.Grace, "the program ends")
-	for _, f := range sum.Failures {
-		err = errors.Join(err, fmt.Errorf("proc %s: %w", f.Name, f.Err))
-	}
-	return errors.Join(err, rt.free())
+	return errors.Join(err, sum.Err(), rt.free())
 }
 
 // free frees what the Runtime holds beside its host.

@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/hyperactor/hyperactor/actor"
 	"github.com/hyperactor/hyperactor/actor/actortest"
+	"github.com/hyperactor/hyperactor/gateway"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
 )
 
 // MS-4: a call from a proc that has ended does not wait for ever.
@@ -29,6 +33,59 @@ func TestCallFromAnEndedProc(t *testing.T) {
 			t.Errorf("a call from a proc that has ended waits for ever: %v", err)
 		} else {
 			t.Log(err)
+		}
+	})
+}
+
+// slowCaller is a proc that is slower to hear what it is sent than anything else.
+type slowCaller struct {
+	mu    sync.Mutex // guards the following
+	heard []string
+}
+
+func (c *slowCaller) Deliver(e wire.Envelope) {
+	<-time.After(time.Millisecond)
+	if e.Kind == wire.Reply {
+		c.note("the answer")
+	}
+}
+
+func (c *slowCaller) Gone(p id.Proc, _ error) { c.note(p.Name + " is gone") }
+
+func (c *slowCaller) note(what string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.heard = append(c.heard, what)
+}
+
+// MS-4: the last answer of a proc comes before the news of its end, also to
+// callers in the same process.
+func TestMS4AnswerBeforeGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		self := id.Proc{Host: "h", Name: "host", UID: 1}
+		worker, caller := id.Proc{Host: "h", Name: "worker", UID: 2}, id.Proc{Host: "h", Name: "caller", UID: 3}
+		g := gateway.New(gateway.Config{Self: self})
+		defer g.Close(context.Background())
+		var c slowCaller
+		if err := g.Bind(caller, &c); err != nil {
+			t.Fatal(err)
+		}
+		p, err := actor.NewProc(actor.Config{ID: worker, Gateway: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := wire.Marshal(actor.DrainRequest{Budget: time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		drain := wire.Envelope{Kind: wire.Call, Call: 1, To: p.Agent().ID(), From: caller.Actor("main"), Method: "proc.drain", Body: body}
+		if err := g.Send(t.Context(), &drain); err != nil {
+			t.Fatal(err)
+		}
+		<-p.Done()
+		<-time.After(time.Second)
+		if got, want := fmt.Sprint(c.heard), "[the answer worker is gone]"; got != want {
+			t.Errorf("the caller heard %s, want %s", got, want)
 		}
 	})
 }

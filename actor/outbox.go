@@ -2,6 +2,7 @@ package actor
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
@@ -12,8 +13,9 @@ import (
 // something is on its way to, with a goroutine of its own, so that a proc that
 // takes nothing holds up no other; it goes when it is empty.
 type outboxes struct {
-	mu sync.Mutex // guards the following
-	to map[id.Proc][]wire.Envelope
+	mu    sync.Mutex // guards the following
+	to    map[id.Proc][]wire.Envelope
+	empty chan struct{} // closed when there are none; nil if nobody waits
 }
 
 // maxOutbox bounds what a proc owes to another one that does not take it.
@@ -51,6 +53,30 @@ func (p *Proc) flush(to id.Proc) {
 	}
 }
 
+// lastWords is how long the end of a proc waits for a proc elsewhere to take
+// what was posted to it. Those in the same process always do, at once.
+const lastWords = 500 * time.Millisecond
+
+// sent waits until all that was posted is on its way, so that the answers of a
+// proc come before the news of its end. Only the end of the proc waits, and
+// not for long.
+func (o *outboxes) sent() {
+	o.mu.Lock()
+	if len(o.to) == 0 {
+		o.mu.Unlock()
+		return
+	}
+	empty := make(chan struct{})
+	o.empty = empty
+	o.mu.Unlock()
+	bound := time.NewTimer(lastWords)
+	defer bound.Stop()
+	select {
+	case <-empty:
+	case <-bound.C:
+	}
+}
+
 // take empties the outbox for one proc, and removes it if it is empty.
 func (o *outboxes) take(to id.Proc) []wire.Envelope {
 	o.mu.Lock()
@@ -58,6 +84,10 @@ func (o *outboxes) take(to id.Proc) []wire.Envelope {
 	queue := o.to[to]
 	if len(queue) == 0 {
 		delete(o.to, to)
+		if len(o.to) == 0 && o.empty != nil {
+			close(o.empty)
+			o.empty = nil
+		}
 	} else {
 		o.to[to] = nil
 	}

@@ -208,6 +208,7 @@ func (p *Proc) end(why error) {
 	p.actorsEnded()
 	<-p.agent.stop(true, time.Now().Add(p.cfg.StopBound), why)
 	if p.cfg.Gateway != nil {
+		p.outboxes.sent()
 		p.cfg.Gateway.Unbind(p.id, why)
 	}
 	p.calls.close()

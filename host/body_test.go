@@ -30,6 +30,7 @@ type fakeBody struct {
 	kill       time.Duration // how long a kill takes; never is uninterruptible
 	stopErrs   []error       // what the first signals fail with
 	killErrs   []error
+	reading    time.Duration // how long its output is read after its end (PS-9)
 
 	mu      sync.Mutex // guards the following
 	started time.Time
@@ -164,6 +165,9 @@ func (b *fakeBody) signal(what string, errs *[]error, deliver func()) error {
 
 func (b *fakeBody) Wait() launch.Exit {
 	<-b.end
+	if b.reading > 0 {
+		<-time.After(b.reading)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.record

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -106,15 +105,4 @@ func TestNote(t *testing.T) {
 			t.Errorf("after the end: note %q", s.Note)
 		}
 	})
-}
-
-// TestEnviron puts layers over each other.
-func TestEnviron(t *testing.T) {
-	got := Environ("m", []string{"A=1", "B=2", "A=3"}, nil, []string{"B=4", "C=", "ODD", "HYPERACTOR_MARK=x"})
-	if want := []string{"A=3", "B=4", "C=", "ODD", "HYPERACTOR_MARK=m"}; !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
-	}
-	if got := Environ(""); got != nil {
-		t.Errorf("of nothing: got %q", got)
-	}
 }

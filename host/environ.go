@@ -30,6 +30,20 @@ func Environ(mark string, layers ...[]string) []string {
 	return env
 }
 
+// Inheritable returns what of a process's environment is for its children, too:
+// all but what a service manager tells one process alone. A child that found that
+// would speak in the name of its parent.
+func Inheritable(env []string) []string { return slices.DeleteFunc(slices.Clone(env), private) }
+
+func private(kv string) bool {
+	name, _, _ := strings.Cut(kv, "=")
+	switch name {
+	case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES":
+		return true
+	}
+	return false
+}
+
 // Marker returns what the environment of everything that descends from a host
 // with this mark contains, for launch.Census.
 func Marker(mark string) string { return markEnv + "=" + mark }

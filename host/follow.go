@@ -234,7 +234,8 @@ func (h *Handle) Kill(ctx context.Context, reason string) (Exit, error) {
 // Fail is for the proc's manager: something broke that the proc cannot live
 // without, such as its control connection. The proc is killed after that time
 // unless it ends before; only if the kill was needed does the exit name the
-// cause (PH-9). Fail does not wait.
+// cause (PH-9). A proc that was asked to stop by then is left to that: it lets
+// go of what it has, and its grace is for its last work. Fail does not wait.
 func (h *Handle) Fail(cause string, after time.Duration) {
 	h.post(broken{cause: cause, after: after})
 }
@@ -253,10 +254,11 @@ func (h *Handle) Condemn(cause string, grace time.Duration) {
 func (h *Handle) Note(text string) { h.post(noted{text: text}) }
 
 // ask hands e to the owner and waits for the end of the proc, or for the news
-// that it cannot be signalled. An end that came meanwhile is no error (PH-7).
+// that it cannot be signalled. An end that came meanwhile is no error (PH-7),
+// and then nobody starts the proc again.
 func (h *Handle) ask(ctx context.Context, kills bool, e event) (Exit, error) {
 	c := &caller{kills: kills, failed: make(chan error, 1)}
-	h.post(arrived{c, e})
+	inTime := h.post(arrived{c, e})
 	select {
 	case <-h.exited:
 	case err := <-c.failed:
@@ -268,6 +270,9 @@ func (h *Handle) ask(ctx context.Context, kills bool, e event) (Exit, error) {
 			h.post(left{c})
 			return Exit{}, context.Cause(ctx)
 		}
+	}
+	if !inTime {
+		return h.exit(), ErrAlreadyExited
 	}
 	return h.exit(), nil
 }
@@ -285,10 +290,11 @@ func (h *Handle) over() bool {
 // exit returns the record, once over.
 func (h *Handle) exit() Exit { return h.view.Load().Exit }
 
-// post leaves e for the owner. Once the end was seen nothing matters any more.
-func (h *Handle) post(e event) {
+// post leaves e for the owner, and reports whether that is there to take it:
+// once the end was seen nothing matters any more.
+func (h *Handle) post(e event) (taken bool) {
 	h.mu.Lock()
-	if !h.closed {
+	if taken = !h.closed; taken {
 		h.inbox = append(h.inbox, e)
 	}
 	h.mu.Unlock()
@@ -296,6 +302,7 @@ func (h *Handle) post(e event) {
 	case h.wake <- struct{}{}:
 	default: // the owner is to look anyway
 	}
+	return taken
 }
 
 // take empties the inbox, and closes it if that was the last time.

@@ -254,6 +254,21 @@ func TestFailAfterReady(t *testing.T) {
 	})
 }
 
+// TestFailWhileStopping: a proc that ends closes its connections first, and has
+// its whole grace all the same.
+func TestFailWhileStopping(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := fakeBody{stays: true}
+		h := b.follow(FollowConfig{})
+		mustReady(t, h)
+		time.AfterFunc(time.Second, func() { h.Fail("its control connection was lost", 500*time.Millisecond) })
+		exit, err := h.Terminate(t.Context(), 10*time.Second, "enough")
+		if want := "stopped: exit 0 after 5s, asked for by the program: enough"; err != nil || exit.String() != want {
+			t.Errorf("got %v, %v; want %s", exit, err, want)
+		}
+	})
+}
+
 // TestSignalError is PH-11.
 func TestSignalError(t *testing.T) {
 	eperm := syscall.EPERM
@@ -439,9 +454,8 @@ func TestStopAfterTheEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := slowReader{}
-				b.started, b.end = time.Now(), make(chan struct{})
-				h := Follow(FollowConfig{ID: testID}, &b)
+				b := fakeBody{reading: 500 * time.Millisecond}
+				h := b.follow(FollowConfig{})
 				mustReady(t, h)
 				b.exits(launch.Stopped, 3, 0)
 				<-time.After(100 * time.Millisecond)
@@ -455,13 +469,24 @@ func TestStopAfterTheEnd(t *testing.T) {
 	}
 }
 
-// slowReader is a body whose output takes a while to be read to the end (PS-9).
-type slowReader struct{ fakeBody }
-
-func (b *slowReader) Wait() launch.Exit {
-	e := b.fakeBody.Wait()
-	<-time.After(500 * time.Millisecond)
-	return e
+// TestStopOnceTheEndWasSeen: who asks so late that nobody can know of it any
+// more is told.
+func TestStopOnceTheEndWasSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		publish := make(chan struct{})
+		var b fakeBody
+		h := b.follow(FollowConfig{OnExit: func(Exit) { <-publish }})
+		mustReady(t, h)
+		b.exits(launch.Stopped, 3, 0)
+		synctest.Wait()
+		go func() {
+			synctest.Wait()
+			close(publish)
+		}()
+		if exit, err := h.Terminate(t.Context(), time.Minute, "too late"); exit.Code != 3 || !errors.Is(err, ErrAlreadyExited) {
+			t.Errorf("Terminate() = %v, %v", exit, err)
+		}
+	})
 }
 
 // TestWatchEnds: with its context, or when the loop is left.

@@ -72,7 +72,8 @@ func (h *Host) Local() id.Proc { return h.cfg.Local.ID() }
 // With a spec.Restart other than Never the proc is supervised from then on, as
 // by Supervise. The handle follows the first incarnation to its end, as every
 // handle does, and Proc has the current one. Only a proc that was Ready once is
-// started again: whoever calls Spawn is told about the others.
+// started again: whoever calls Spawn is told about the others. Whoever wants to
+// end one also while it waits to be started again calls Supervise instead.
 func (h *Host) Spawn(ctx context.Context, spec ProcSpec) (ProcHandle, error) {
 	if spec.Restart != Never {
 		return h.spawnSupervised(ctx, spec)

@@ -30,7 +30,8 @@ const (
 // is there only if it made us kill and the kill was really sent before the end
 // was seen; what a proc was condemned for is there as soon as it was asked to
 // stop for that. A request that comes after such a kill, or after the end
-// itself, explains nothing and is not recorded.
+// itself, explains nothing and is not recorded; that somebody does not want the
+// proc any more is remembered all the same, for its Supervisor.
 type lifecycle struct {
 	phase Phase
 	in    launch.Phase // for the exit: asking a proc to stop changes it, our own kills do not
@@ -46,6 +47,7 @@ type lifecycle struct {
 	readyErr error // why it never became ready
 
 	requested launch.Request
+	unwanted  bool   // somebody has asked it to stop, perhaps too late to be in requested
 	failed    string // the first thing that is wrong with it
 	cause     string
 	sentence  string // why it must not go on; "" if it may
@@ -159,7 +161,9 @@ func (l *lifecycle) step(now time.Time, e event) actions {
 	case notReady:
 		l.giveUp(now, e.err)
 	case broken:
-		l.fail(now.Add(e.after), e.cause)
+		if l.deadline.IsZero() { // one that was asked to stop lets go of things, and has its grace
+			l.fail(now.Add(e.after), e.cause)
+		}
 	case condemned:
 		l.condemn(now, e)
 	case noted:
@@ -268,7 +272,7 @@ func (l *lifecycle) kill(now time.Time, e askKill) {
 // request records who wants the proc to end. The first one wins, unless we
 // have killed it ourselves before.
 func (l *lifecycle) request(now time.Time, r launch.Request) {
-	l.phase, l.readyBy = Stopping, time.Time{}
+	l.phase, l.readyBy, l.unwanted = Stopping, time.Time{}, true
 	if !l.killSent.IsZero() {
 		return
 	}
@@ -391,13 +395,14 @@ func (l *lifecycle) condemnedBy(end time.Time) bool {
 func (l *lifecycle) status() Status {
 	s := Status{
 		Phase: l.phase, In: l.in, Endpoint: l.endpoint, Started: l.started, Ready: l.readyAt, Spent: l.spent,
-		Requested: l.requested, Cause: l.cause, KillSent: l.killSent, Note: l.note, Exit: l.exit, overdue: l.overdue,
+		Requested: l.requested, Cause: l.cause, KillSent: l.killSent, Note: l.note, Exit: l.exit, overdue: l.overdue, unwanted: l.unwanted,
 	}
 	if s.Cause == "" {
 		s.Cause = l.failed
 	}
 	if s.Phase == Exited {
 		s.In, s.Requested, s.Cause = l.exit.Phase, l.exit.Requested, l.exit.Cause
+		s.condemned = l.condemnedBy(l.exit.Ended)
 	}
 	return s
 }

@@ -149,7 +149,9 @@ func (m *model) take(e event) {
 			m.plan(brokenBound)
 		}
 	case broken:
-		m.plan(e.after)
+		if len(m.asks) == 0 {
+			m.plan(e.after)
+		}
 	case condemned:
 		if m.was != Stopping {
 			m.doomed = true

@@ -139,6 +139,8 @@ func (o *owner) finish(end exited, rest []event) {
 	o.helpers.Wait()
 	for _, e := range append(rest, o.h.take(true)...) {
 		switch e.(type) {
+		case arrived: // to stop it, and so not to start it again
+			o.life.unwanted = true
 		case progressed, connected, notReady:
 			if o.life.step(time.Now(), e).ready {
 				o.cfg.OnReady(o.life.endpoint)

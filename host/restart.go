@@ -11,14 +11,15 @@ import (
 )
 
 // RestartMode says after which ends a proc is started again. An end that
-// somebody asked for is final in every mode.
+// somebody asked for, through its handle, its Supervisor or its Host, is final in
+// every mode. RestartLimits bound what follows in every mode, too.
 type RestartMode uint8
 
 // The modes.
 const (
 	Never     RestartMode = iota // one run
-	OnFailure                    // unless it ended by itself with Exit.OK
-	Always
+	OnFailure                    // unless it ended by itself with code 0; a signal from elsewhere is a failure, SIGTERM included
+	Always                       // however it ended
 )
 
 func (m RestartMode) String() string {
@@ -46,7 +47,8 @@ func (m *RestartMode) UnmarshalText(text []byte) error {
 type RestartLimits struct {
 	// MaxRestarts is how often in a row a proc is started again after a run
 	// that was not healthy, however it ended; 9 if zero, so that the tenth such
-	// run is the last. Without limit if negative.
+	// run is the last. With Always that goes for short runs that end with code 0,
+	// too. Without limit if negative; for no restart at all there is Never.
 	MaxRestarts int
 
 	// Within, if not zero, has MaxRestarts count all restarts within that

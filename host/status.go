@@ -31,7 +31,9 @@ type Status struct {
 
 	Exit Exit // when Phase is Exited
 
-	overdue bool // the kill should have worked by now
+	overdue   bool // the kill should have worked by now
+	unwanted  bool // somebody has asked it to stop, perhaps too late to have ended it
+	condemned bool // it has exited after it was asked to stop for its Cause
 }
 
 // Phase is where a living proc is in its life. It only moves forward, and any

@@ -18,8 +18,9 @@ import (
 // concurrently, and like a handle it outlives its proc.
 //
 // Whoever stops a proc through its handle means it for good, and ends the
-// supervision too; so do Terminate and Kill, which also reach a proc that waits
-// to be started again. To follow a proc through all its incarnations:
+// supervision too, unless the answer is ErrAlreadyExited; so do Terminate and
+// Kill, which also reach a proc that waits to be started again. To follow a proc
+// through all its incarnations:
 //
 //	s, err := h.Supervise(ctx, host.ProcSpec{Name: "worker", Restart: host.OnFailure})
 //	…

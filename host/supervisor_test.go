@@ -82,7 +82,7 @@ func (m *stage) next(spec ProcSpec) *script {
 	first := m.scripts[0]
 	s := &script{lives: first.lives, code: first.code, err: first.err, start: first.start}
 	b := &first.fakeBody
-	s.handshake, s.connectErr, s.drain, s.stop, s.kill, s.stays = b.handshake, b.connectErr, b.drain, b.stop, b.kill, b.stays
+	s.handshake, s.connectErr, s.drain, s.stop, s.kill, s.stays, s.reading = b.handshake, b.connectErr, b.drain, b.stop, b.kill, b.stays, b.reading
 	if len(m.scripts) > 1 {
 		m.scripts = m.scripts[1:]
 	}
@@ -383,6 +383,38 @@ func TestSupervisorStop(t *testing.T) {
 				<-time.After(time.Hour)
 				if names(m.Roster) != "[]" || len(m.played()) > 2 {
 					t.Errorf("left: %v after %d spawns", names(m.Roster), len(m.played()))
+				}
+			})
+		})
+	}
+}
+
+// TestSupervisorStopTooLate: a proc that somebody has stopped through its
+// handle is not started again, even if it was ending by itself already.
+func TestSupervisorStopTooLate(t *testing.T) {
+	for name, script := range map[string]*script{
+		"while its output is read": {fakeBody: fakeBody{reading: time.Second}, lives: 5 * time.Second, code: 1},
+		"while our kill works":     {fakeBody: fakeBody{kill: time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := newStage(t, script)
+				s := mustSupervise(t, m, worker(Always))
+				h := s.Current().(*Handle)
+				<-time.After(5 * time.Second)
+				if script.lives == 0 {
+					h.Fail("it is broken", 0)
+				}
+				<-time.After(500 * time.Millisecond)
+				if exit, err := h.Terminate(t.Context(), time.Minute, "enough"); err != nil || exit.Requested != (launch.Request{}) {
+					t.Errorf("Terminate() = %v, %v", exit, err)
+				}
+				if _, err := s.Wait(t.Context()); err != nil {
+					t.Errorf("Wait() = %v", err)
+				}
+				<-time.After(time.Hour)
+				if n := len(m.played()); n != 1 {
+					t.Errorf("%d spawns", n)
 				}
 			})
 		})

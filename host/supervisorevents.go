@@ -97,7 +97,7 @@ func (s *sightings) news(st Status) []Event {
 	}
 	see(&s.ready, !st.Ready.IsZero(), Event{Kind: EventReady})
 	see(&s.unhealthy, s.ready && st.Cause != "" && s.beyondDoubt(st, asked), Event{Kind: EventUnhealthy, Cause: st.Cause})
-	see(&s.stopping, st.Phase == Stopping || st.Phase == Exited && (asked || !st.KillSent.IsZero()), Event{Kind: EventStopping, Cause: whyStopping(st)})
+	see(&s.stopping, st.Phase == Stopping || st.Phase == Exited && (asked || st.condemned || !st.KillSent.IsZero()), Event{Kind: EventStopping, Cause: whyStopping(st)})
 	return events
 }
 
@@ -109,6 +109,8 @@ func (s *sightings) beyondDoubt(st Status, asked bool) bool {
 		return st.Taken.Sub(s.broken) >= doubt
 	case Stopping:
 		return !asked
+	case Exited:
+		return !asked && (st.condemned || !st.KillSent.IsZero() && !st.KillSent.After(st.Exit.Ended))
 	}
 	return false
 }

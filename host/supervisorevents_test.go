@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -87,6 +88,9 @@ func TestSightings(t *testing.T) {
 		{"all at once", []Status{{Phase: Stopping, Ready: at, Cause: "c"}}, "[ready unhealthy stopping]"},
 		{"asked, then killed", []Status{{Phase: Stopping, Ready: at, Requested: asked}, {Phase: Stopping, Ready: at, Requested: asked, Cause: "grace"}}, "[ready stopping]"},
 		{"asked and gone", []Status{{Phase: Exited, Ready: at, Requested: asked}}, "[ready stopping]"},
+		{"killed and gone", []Status{{Phase: Ready, Ready: at}, {Phase: Exited, Ready: at, Cause: "c", KillSent: at, Exit: Exit{Ended: at}}}, "[ready unhealthy stopping]"},
+		{"killed too late", []Status{{Phase: Exited, Ready: at, Cause: "its own", KillSent: at.Add(1), Exit: Exit{Ended: at}}}, "[ready stopping]"},
+		{"condemned and gone", []Status{{Phase: Ready, Ready: at}, {Phase: Exited, Ready: at, Cause: "c", condemned: true}}, "[ready unhealthy stopping]"},
 		{"failed before it was ready", []Status{{Phase: Running, Cause: "c"}, {Phase: Stopping, Cause: "c"}, {Phase: Exited, Cause: "c"}}, "[stopping]"},
 	} {
 		var seen sightings
@@ -98,6 +102,33 @@ func TestSightings(t *testing.T) {
 		}
 		if fmt.Sprint(got) != test.want {
 			t.Errorf("%s: got %v, want %s", test.name, got, test.want)
+		}
+	}
+}
+
+// TestCondemnedAtOnce: what a proc was condemned for is told, even if nobody has
+// seen it between the order and the end.
+func TestCondemnedAtOnce(t *testing.T) {
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for name, told := range map[string]bool{"obeys": true, "ends by itself": false} {
+		l := lifecycle{timeout: time.Minute}
+		for _, e := range []event{launched{}, connected{testEndpoint}, condemned{"it did not answer", time.Second}} {
+			l.step(at, e)
+		}
+		if told {
+			l.step(at, signalled{})
+		}
+		l.step(at, exited{Exit{Kind: launch.Stopped}})
+		var kinds []EventKind
+		for _, e := range (&sightings{}).news(l.status()) {
+			kinds = append(kinds, e.Kind)
+		}
+		want := []EventKind{EventReady}
+		if told {
+			want = append(want, EventUnhealthy, EventStopping)
+		}
+		if !slices.Equal(kinds, want) {
+			t.Errorf("%s: got %v, want %v", name, kinds, want)
 		}
 	}
 }

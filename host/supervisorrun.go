@@ -97,7 +97,11 @@ func (s *Supervisor) follow(h ProcHandle) outcome {
 	} else {
 		s.tell(Event{Kind: EventExited, Proc: h.ID(), PID: h.Status().PID, Exit: exit, Cause: exit.Cause})
 	}
-	return outcome{run: runOf(exit), exit: exit, err: err, ran: true}
+	o := outcome{run: runOf(exit), exit: exit, err: err, ran: true}
+	if h.Status().unwanted { // also if the record does not say so, since the proc ended by itself
+		o.how = askedFor
+	}
+	return o
 }
 
 // watch tells what happens to the proc, until it has ended or it is time to

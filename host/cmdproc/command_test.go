@@ -60,6 +60,9 @@ func act(what string, args []string, stop chan os.Signal) {
 	case "notify-deaf": // MESSAGE
 		signal.Ignore(syscall.SIGTERM)
 		notify(args[0])
+	case "notify-exit": // MESSAGE
+		notify(args[0])
+		os.Exit(0)
 	case "exit":
 		fmt.Fprintln(os.Stderr, "cannot go on")
 		code, err := strconv.Atoi(args[0])

@@ -24,8 +24,6 @@ import (
 	"errors"
 	"log/slog"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/hyperactor/hyperactor/actor"
@@ -50,8 +48,7 @@ type Config struct {
 	Probes func(spec host.ProcSpec) Probes
 
 	// Env is the environment of the commands before ProcSpec.Env; none if it is
-	// empty. Nil: ours, without what a service manager has told us alone, such
-	// as NOTIFY_SOCKET. Each command also finds a name in NameEnv.
+	// empty. Nil: of ours what is host.Inheritable. Each command also finds a name in NameEnv.
 	Env    []string
 	Mark   string // kept in the environment of all that descends from the host, for launch.Census; see host.Marker
 	Spawns int    // how many are started at once; see host.NewRoster
@@ -98,20 +95,9 @@ func New(cfg Config) *Manager {
 		cfg.Streams = func(host.ProcSpec) (host.Streams, error) { return host.Streams{}, nil }
 	}
 	if cfg.Env == nil {
-		cfg.Env = slices.DeleteFunc(os.Environ(), private)
+		cfg.Env = host.Inheritable(os.Environ())
 	}
 	return &Manager{cfg: cfg, roster: host.NewRoster(cfg.Spawns)}
-}
-
-// private reports whether a variable is what a service manager tells one
-// process: a command of ours that finds it would speak in our name.
-func private(kv string) bool {
-	name, _, _ := strings.Cut(kv, "=")
-	switch name {
-	case "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES":
-		return true
-	}
-	return false
 }
 
 // Spawn starts a command for the proc; see host.ProcManager. Probes that cannot

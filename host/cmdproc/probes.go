@@ -161,13 +161,17 @@ func (w *watch) suspended() bool {
 	return w.process != nil && w.process.Suspended()
 }
 
-// member reports whether a process belongs to the command: it is in its process
-// group, as what the command starts is by default, or it was given the name of
-// the socket, which nobody else was.
+// member reports whether a process belongs to the command: it is the command,
+// which may have ended since it wrote, or in its process group, as what the
+// command starts is by default, or it was given the name of the socket, which
+// nobody else was.
 func (w *watch) member(pid int) bool {
 	<-w.started // at once
 	if w.process == nil {
 		return false
+	}
+	if pid == w.process.PID() {
+		return true
 	}
 	if group, err := syscall.Getpgid(pid); err == nil && group == w.process.PID() {
 		return true

@@ -98,6 +98,20 @@ func TestRealReadyAtOnce(t *testing.T) {
 	}
 }
 
+// TestRealReadyAndGone has a command that says that it is ready and ends at
+// once: what it said before its end counts.
+func TestRealReadyAndGone(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only linux says who has sent a message")
+	}
+	b := newBench(t, probed(cmdproc.Probes{Ready: asks(t, "notify")}))
+	for range 20 {
+		if e := b.wait(b.start(acting("a", "notify-exit", "READY=1"))); !e.OK() || e.Ready.IsZero() {
+			t.Fatalf("got %+v", e)
+		}
+	}
+}
+
 // TestRealNotReady spawns what does not become ready (PS-10, PM-1, PH-9).
 func TestRealNotReady(t *testing.T) {
 	silent := freeAddr(t)

@@ -9,6 +9,7 @@ import (
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/host/cmdproc"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/launch/capture"
 )
 
 // TestRealStreams takes every byte, also those that are no line, and closes
@@ -38,6 +39,43 @@ func TestRealStreams(t *testing.T) {
 	b.failed(command("a", "/no/such/program"))
 	if closed != 2 {
 		t.Errorf("after a start that failed: closed %d times", closed)
+	}
+}
+
+// TestRealRestartCaptured restarts a command at once, again and again: the files
+// of its output are always free again.
+func TestRealRestartCaptured(t *testing.T) {
+	dir, err := capture.Open(capture.Config{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // after the manager
+		if err := dir.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b := newBench(t, func(c *cmdproc.Config) {
+		c.Streams = func(s host.ProcSpec) (host.Streams, error) { return host.Capture(dir, s.Name) }
+	})
+	spec := command("a", "sh", "-c", `sleep 3600 & echo run; exit 3`)
+	spec.Restart, spec.RestartLimits = host.OnFailure, host.RestartLimits{MaxRestarts: 19, Backoff: host.Backoff{Min: 1, Max: 1}}
+	s, err := host.Supervise(b.ctx(), b.parts.Manager, spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.Wait(b.ctx())
+	if e, ok := errors.AsType[*host.GaveUpError](err); !ok || e.Incarnation != 20 || e.Err != nil || e.Exit.Code != 3 {
+		t.Errorf("got %v", err)
+	}
+	runs := 0
+	for line, err := range dir.Reader().Read(b.ctx(), capture.Query{}) {
+		if err != nil || string(line.Text) != "run" {
+			t.Errorf("got %v, %v", line, err)
+		}
+		runs++
+	}
+	if runs != 20 {
+		t.Errorf("the output of %d runs", runs)
 	}
 }
 

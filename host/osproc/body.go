@@ -164,7 +164,7 @@ func (b *body) Kill() error { return b.process.Kill() }
 func (b *body) Wait() launch.Exit {
 	e := b.process.Wait()
 	if err := b.streams.Close(); err != nil {
-		b.manager.cfg.Log.Warn("output of a proc is not complete", "proc", b.boot.Proc, "err", err)
+		b.manager.cfg.Log.Warn("output of a proc is not complete", "proc", b.boot.Proc, "error", err)
 	}
 	// What the child has written is still there to be read; a grandchild that
 	// holds the other end cannot keep us.

@@ -38,7 +38,7 @@ type Config struct {
 	Dir      string           // a private directory for the sockets of the children
 	Token    []byte           // the gateway's
 
-	Env    []string    // the environment of the children, before ProcSpec.Env; ours if nil
+	Env    []string    // the environment of the children, before ProcSpec.Env; what is Inheritable of ours if nil
 	Mark   string      // kept in the environment of all that descends from the host, for launch.Census
 	Spawns int         // how many are started at once; see host.NewRoster
 	Limits wire.Limits // of the children's sessions
@@ -64,7 +64,7 @@ type Manager struct {
 func New(cfg Config) *Manager {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	if cfg.Env == nil {
-		cfg.Env = os.Environ()
+		cfg.Env = host.Inheritable(os.Environ())
 	}
 	if cfg.Streams == nil {
 		cfg.Streams = func(host.ProcSpec) (host.Streams, error) { return host.Streams{}, nil }

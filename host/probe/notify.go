@@ -107,7 +107,8 @@ func (n *Notify) Notices() Notices {
 }
 
 // AwaitReady returns nil once the process has said READY=1, or a
-// *NotReadyError when ctx is over or the Notify is closed.
+// *NotReadyError when ctx is over or the Notify is closed. What was said before
+// the end of ctx counts, also if the process has ended since.
 func (n *Notify) AwaitReady(ctx context.Context) error {
 	select {
 	case <-n.ready:
@@ -122,8 +123,13 @@ func (n *Notify) AwaitReady(ctx context.Context) error {
 		err = errClosed
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+		n.socket.catchUp()
 	}
-	return &NotReadyError{Probe: n.String(), Last: n.Notices().missing(), Err: err}
+	last := n.Notices()
+	if last.Ready {
+		return nil
+	}
+	return &NotReadyError{Probe: n.String(), Last: last.missing(), Err: err}
 }
 
 // missing says why there is no READY=1.

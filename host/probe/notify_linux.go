@@ -52,10 +52,36 @@ func (n *Notify) read() {
 			return // of a datagram socket that nobody has connected, only its end
 		}
 		pid, fds := ancillary(oob[:gotOOB])
-		n.take(time.Now(), pid, buf[:got], got <= MaxMessage && flags&syscall.MSG_TRUNC == 0)
+		if string(buf[:got]) != barrier {
+			n.take(time.Now(), pid, buf[:got], got <= MaxMessage && flags&syscall.MSG_TRUNC == 0)
+		}
 		for _, fd := range fds {
 			_ = syscall.Close(fd) // also tells who waits for a BARRIER that its messages were taken
 		}
+	}
+}
+
+// barrier is the whole of a message whose sender waits, at the descriptor that
+// comes with it, until what it has sent before was taken: sd_notify_barrier(3).
+const barrier = "BARRIER=1"
+
+// catchUp returns when the messages were taken that are there by now; without
+// a socket there are none. Without the descriptors that it takes, those that
+// were not are late.
+func (s *notifySocket) catchUp() {
+	if s == nil {
+		return
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return
+	}
+	defer r.Close()
+	ourselves := &net.UnixAddr{Net: "unixgram", Name: s.name}
+	_, _, err = s.conn.WriteMsgUnix([]byte(barrier), syscall.UnixRights(int(w.Fd())), ourselves)
+	_ = w.Close() // the message has a copy
+	if err == nil {
+		_, _ = r.Read(make([]byte, 1)) // to its end
 	}
 }
 

@@ -72,6 +72,28 @@ func sendRights(t *testing.T, c *net.UnixConn, text string, fds []int) {
 	}
 }
 
+// TestRealNotifyInTime: what was said before ctx was over counts, even if
+// nobody has read it by then.
+func TestRealNotifyInTime(t *testing.T) {
+	known, over := make(chan struct{}), make(chan error)
+	n, _ := listen(t, NotifyConfig{Member: func(int) bool { <-known; return true }})
+	send(t, dial(t, n.Env()), "READY=1")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	go func() { over <- n.AwaitReady(ctx) }()
+	close(known)
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	if got := n.Notices(); !got.Ready || got.Refused != 0 {
+		t.Errorf("got %+v", got)
+	}
+	silent, _ := listen(t, NotifyConfig{})
+	if err := silent.AwaitReady(ctx); !errors.Is(err, context.Canceled) || silent.Notices() != (Notices{}) {
+		t.Errorf("nothing was said: got %v, %+v", err, silent.Notices())
+	}
+}
+
 func TestRealNotify(t *testing.T) {
 	for _, path := range []string{"", filepath.Join(t.TempDir(), "notify")} {
 		n, heard := listen(t, NotifyConfig{Path: path, Member: func(pid int) bool { return pid == os.Getpid() }, Watchdog: time.Minute})

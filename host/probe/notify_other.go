@@ -16,5 +16,7 @@ func NewNotify(NotifyConfig) (*Notify, error) {
 	return nil, fmt.Errorf("probe notify: only linux says who has sent a message; use another probe: %w", errors.ErrUnsupported)
 }
 
+func (s *notifySocket) catchUp() {}
+
 // Close does nothing: there is no Notify.
 func (n *Notify) Close() error { return nil }

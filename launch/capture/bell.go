@@ -10,6 +10,7 @@ import (
 type bell struct {
 	c     chan struct{} // has room for one ring
 	files atomic.Bool   // files have come or gone since somebody looked
+	deaf  atomic.Bool   // the directory was moved or removed: nothing more is heard of what has its name now
 	stop  func()        // ends the ringing and waits for whoever rings
 }
 

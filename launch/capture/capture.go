@@ -76,9 +76,11 @@ type Dir struct {
 	pack  packer
 
 	mu      sync.Mutex // guards the following
-	lock    *os.File   // the directory; its lock says that it is ours
 	writers map[Source]bool
 	closed  bool
+
+	holding sync.Mutex // guards the following; not taken with mu
+	lock    *os.File   // the directory; its lock says that it is ours. Nil when we are closed
 }
 
 // Open makes the directory if need be (mode 0700) and locks it. The error
@@ -94,7 +96,7 @@ func open(cfg Config, files files) (*Dir, error) {
 	}
 	found, err := d.sweep()
 	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+		return nil, errors.Join(err, unlock(lock))
 	}
 	d.lock = lock
 	d.pack.start(d, found)
@@ -115,6 +117,10 @@ func lockDir(path string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlock gives the directory free at once. A mere Close does not: a child that
+// is just being forked has the descriptor, and the lock, until its exec.
+func unlock(f *os.File) error { return errors.Join(funlock(f), f.Close()) }
 
 // sweep removes what an interrupted compression or deletion has left, and
 // returns the rest. What cannot be removed does no harm.
@@ -177,23 +183,25 @@ func (d *Dir) release(source Source) {
 // proc of that name begins at 0. The error wraps ErrInUse while one of its
 // streams has a Writer.
 func (d *Dir) Remove(proc string) error {
+	var writers [2]*Writer // nobody else may begin to write meanwhile
+	for i, stream := range [...]launch.Stream{launch.Stdout, launch.Stderr} {
+		w, err := d.Writer(proc, stream)
+		if err != nil {
+			return err
+		}
+		defer d.release(w.source)
+		writers[i] = w
+	}
+	d.pack.forget(proc)
 	all, err := list(d.cfg.Path)
 	if err != nil {
 		return err
 	}
-	for _, stream := range []launch.Stream{launch.Stdout, launch.Stderr} {
-		w, err := d.Writer(proc, stream) // nobody else may begin to write meanwhile
-		if err != nil {
-			return err
-		}
-		err = d.remove(all[w.source])
-		d.release(w.source)
-		if err != nil {
-			return err
-		}
+	for _, w := range writers {
+		err = errors.Join(err, d.remove(all[w.source]))
 	}
 	d.bells.ring(true)
-	return nil
+	return err
 }
 
 // remove deletes segments. The order lets the packer see that the segment it
@@ -221,17 +229,37 @@ func (d *Dir) rotated(source Source) {
 	d.pack.addRotated(segs[old:])
 }
 
-// restore makes the directory again after somebody has removed it.
-func (d *Dir) restore() error {
+// hold sees to it that the directory is there and ours: somebody may have
+// removed it, and even made and locked another one in its place.
+func (d *Dir) hold() error {
+	d.holding.Lock()
+	defer d.holding.Unlock()
+	if d.lock == nil {
+		return fmt.Errorf("capture %s: %w", d.cfg.Path, ErrClosed)
+	}
+	ours, err := d.lock.Stat()
+	if err != nil {
+		return fmt.Errorf("capture: %w", err)
+	}
+	if there, err := os.Stat(d.cfg.Path); err == nil && os.SameFile(ours, there) {
+		return nil
+	}
 	lock, err := lockDir(d.cfg.Path)
 	if err != nil {
 		return err
 	}
-	d.mu.Lock()
 	old := d.lock
 	d.lock = lock
-	d.mu.Unlock()
 	return old.Close()
+}
+
+// letGo unlocks the directory.
+func (d *Dir) letGo() error {
+	d.holding.Lock()
+	defer d.holding.Unlock()
+	lock := d.lock
+	d.lock = nil
+	return unlock(lock)
 }
 
 // Reader returns a reader of d. Unlike one from NewReader it hears of new
@@ -247,13 +275,12 @@ func (d *Dir) Close() error {
 	d.mu.Lock()
 	open, closed := len(d.writers), d.closed
 	d.closed = true
-	lock := d.lock
 	d.mu.Unlock()
 	if closed {
 		return nil
 	}
 	d.pack.stop()
-	err := lock.Close()
+	err := d.letGo()
 	if open > 0 {
 		err = errors.Join(err, fmt.Errorf("capture %s: closed before %d of its writers", d.cfg.Path, open))
 	}

@@ -124,6 +124,20 @@ func (c *chain) relist(i int) error {
 	return nil
 }
 
+// replaced reports whether another file has the name of the one that is read:
+// the stream was removed, and has begun again.
+func (c *chain) replaced() bool {
+	if c.cur == nil {
+		return false
+	}
+	there, err := os.Stat(filepath.Join(c.dir, c.cur.seg.name(plainExt)))
+	if err != nil {
+		return false
+	}
+	here, err := c.cur.f.Stat()
+	return err == nil && !os.SameFile(here, there)
+}
+
 func (c *chain) close() {
 	if c.cur != nil {
 		c.cur.Close()

@@ -21,8 +21,9 @@ type packer struct {
 	quit chan struct{}
 	wake chan struct{} // has room for one: the queue has grown
 
-	mu    sync.Mutex // guards the following
+	mu    sync.Mutex // guards the following, and the files while they change places
 	queue []job
+	now   segment // what is being compressed; the zero segment if nothing is, or if that has been removed
 }
 
 // job is a segment and when to compress it.
@@ -82,7 +83,19 @@ func (p *packer) take() (job, bool) {
 	}
 	j := p.queue[0]
 	p.queue = p.queue[1:]
+	p.now = j.segment
 	return j, true
+}
+
+// forget drops all segments of a proc. Their names may be used again once that
+// is done: nothing is put in their place or removed any more.
+func (p *packer) forget(proc string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.queue = slices.DeleteFunc(p.queue, func(j job) bool { return j.Proc == proc })
+	if p.now.Proc == proc {
+		p.now = segment{}
+	}
 }
 
 func (p *packer) run() {
@@ -136,6 +149,11 @@ func (p *packer) pack(s segment) error {
 // replace puts temp into the place of the plain file. If that is gone by then,
 // the segment has been deleted, and perhaps too early to find the packed file.
 func (p *packer) replace(s segment, temp string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.now != s {
+		return errors.Join(fs.ErrNotExist, os.Remove(temp))
+	}
 	if err := os.Rename(temp, p.dir.file(s, packedExt)); err != nil {
 		return errors.Join(err, os.Remove(temp))
 	}

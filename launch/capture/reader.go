@@ -58,7 +58,8 @@ func compareSource(a, b Source) int {
 // over them began, merged in the order of their times;
 // lines of one stream stay in their order. What Follow finds later is merged
 // as it comes, and a line is held back until it has ended. Streams that begin
-// later are followed, too. Two descriptors are open per stream.
+// later are followed, too, also in a directory that somebody has made in the
+// place of the first one. Two descriptors are open per stream.
 //
 // After an error, which is ctx's cause if ctx is over, there is nothing more.
 // A stream that is not there is no error, a directory that is not there is.
@@ -122,13 +123,11 @@ func (r *raw) Close() error {
 // open prepares the streams that q asks for. The bell comes before the list,
 // so that nothing falls between.
 func (r *Reader) open(q Query) (*view, error) {
-	v := &view{dir: r.path, query: q}
+	v := &view{dir: r.path, watch: r.watch, query: q}
 	if q.Follow {
-		b, err := r.watch(r.path)
-		if err != nil {
+		if err := v.listen(); err != nil {
 			return nil, err
 		}
-		v.bell = b
 	}
 	if err := v.look(); err != nil {
 		v.close()

@@ -156,6 +156,65 @@ func TestFollowRemoved(t *testing.T) {
 	})
 }
 
+// TestFollowReplaced has a stream removed and begun again before its reader
+// looks: it reads the old one to its end, and then the new one.
+func TestFollowReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDir(t, Config{})
+		w := newWriter(t, d, "p", launch.Stdout)
+		write(t, w, "first\n")
+		f := follow(t, d.Reader(), Query{})
+		synctest.Wait()
+		if err := errors.Join(w.Close(), d.Remove("p")); err != nil {
+			t.Fatal(err)
+		}
+		write(t, newWriter(t, d, "p", launch.Stdout), "second\n")
+		synctest.Wait()
+		if got, want := shown(f.lines), "p first\np second\n"; got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+		f.end(t)
+	})
+}
+
+// TestFollowAnotherDirectory has the directory removed and made again: a reader
+// that hears no more of the old one listens to the new one.
+func TestFollowAnotherDirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var heard []*bell
+		stopped := 0
+		d := newDir(t, Config{Path: filepath.Join(t.TempDir(), "out")})
+		r := &Reader{path: d.cfg.Path, watch: func(string) (*bell, error) {
+			b := newBell()
+			b.stop = func() { stopped++ }
+			heard = append(heard, b)
+			return b, nil
+		}}
+		w := newWriter(t, d, "p", launch.Stdout)
+		write(t, w, "one\n")
+		f := follow(t, r, Query{})
+		synctest.Wait()
+		if err := os.RemoveAll(d.cfg.Path); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Second)
+		write(t, w, "two\n")
+		heard[0].deaf.Store(true)
+		heard[0].ring(true)
+		synctest.Wait()
+		write(t, w, "three\n")
+		if len(heard) != 2 || stopped != 1 {
+			t.Fatalf("%d bells, of which %d were stopped", len(heard), stopped)
+		}
+		heard[1].ring(false)
+		synctest.Wait()
+		if got, want := shown(f.lines), "p one\np two\np three\n"; got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+		f.end(t)
+	})
+}
+
 // TestFollowOvertaken checks that a reader that is too slow is told so.
 func TestFollowOvertaken(t *testing.T) {
 	d := newDir(t, Config{MaxBytes: 4, MaxFiles: 2, PackAfter: -1})

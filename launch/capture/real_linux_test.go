@@ -223,6 +223,31 @@ func TestRealReadOnly(t *testing.T) {
 	}
 }
 
+// TestRealDeaf checks that inotify says when it has no more to say.
+func TestRealDeaf(t *testing.T) {
+	for name, take := range map[string]func(dir string) error{
+		"removed": os.Remove,
+		"moved":   func(dir string) error { return os.Rename(dir, dir+".old") },
+	} {
+		dir := t.TempDir() + "/out"
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		b, err := watch(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := take(dir); err != nil {
+			t.Fatal(err)
+		}
+		<-b.c
+		if !b.deaf.Load() {
+			t.Errorf("%s: it does not know", name)
+		}
+		b.stop()
+	}
+}
+
 // TestRealFollowAnotherProcess follows a directory by inotify, as the command
 // does, across rotations and into new streams.
 func TestRealFollowAnotherProcess(t *testing.T) {

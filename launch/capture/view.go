@@ -10,6 +10,7 @@ import (
 // view merges the streams of one Read.
 type view struct {
 	dir     string
+	watch   func(dir string) (*bell, error)
 	query   Query
 	bell    *bell              // nil if the query does not follow
 	cursors map[Source]*cursor // nil for a stream that is over
@@ -59,6 +60,12 @@ func (v *view) next(ctx context.Context) (Line, error) {
 // askIdle asks the streams that had no line, and those that are new.
 func (v *view) askIdle() error {
 	v.given = 0
+	if v.bell != nil && v.bell.deaf.Load() {
+		if err := v.listen(); err != nil {
+			return err
+		}
+		v.bell.files.Store(true)
+	}
 	if v.bell != nil && v.bell.files.Swap(false) {
 		if err := v.look(); err != nil {
 			return err
@@ -71,6 +78,20 @@ func (v *view) askIdle() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// listen gets a bell for the directory that is there now, instead of the one
+// there may be for an older one.
+func (v *view) listen() error {
+	b, err := v.watch(v.dir)
+	if err != nil {
+		return err
+	}
+	if v.bell != nil {
+		v.bell.stop()
+	}
+	v.bell = b
 	return nil
 }
 
@@ -124,7 +145,11 @@ func (v *view) look() error {
 		query = Query{}
 	}
 	for source, c := range v.cursors {
-		if c != nil && len(c.chain.segs) > 0 { // once removed, it is read to its end, see ask
+		switch {
+		case c == nil || len(c.chain.segs) == 0: // once removed, it is read to its end, see ask
+		case c.chain.replaced():
+			c.chain.segs = nil
+		default:
 			c.chain.segs = all[source]
 		}
 	}

@@ -40,18 +40,20 @@ func ringEvents(f *os.File, b *bell) {
 		if err != nil {
 			return
 		}
-		b.ring(filesChanged(buf[:n]))
+		mask := what(buf[:n])
+		if mask&(unix.IN_DELETE_SELF|unix.IN_MOVE_SELF|unix.IN_IGNORED) != 0 {
+			b.deaf.Store(true)
+		}
+		b.ring(mask&^unix.IN_MODIFY != 0)
 	}
 }
 
-// filesChanged reports whether events are about more than bytes in files.
-func filesChanged(events []byte) bool {
+// what returns the kinds of all events together.
+func what(events []byte) (mask uint32) {
 	for len(events) >= unix.SizeofInotifyEvent {
-		if mask := binary.NativeEndian.Uint32(events[4:]); mask&^unix.IN_MODIFY != 0 {
-			return true
-		}
+		mask |= binary.NativeEndian.Uint32(events[4:])
 		size := unix.SizeofInotifyEvent + int(binary.NativeEndian.Uint32(events[12:]))
 		events = events[min(size, len(events)):]
 	}
-	return false
+	return mask
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"sync"
 	"syscall"
@@ -247,6 +246,9 @@ func (w *Writer) ready(now time.Time) (made bool, err error) {
 			return false, err
 		}
 	}
+	if err := w.dir.hold(); err != nil {
+		return false, err
+	}
 	if !w.known {
 		if err := w.resume(); err != nil {
 			return false, err
@@ -307,13 +309,10 @@ func (w *Writer) open(flag int) (*output, error) {
 // create begins a segment: its index first, since readers look for the data.
 func (w *Writer) create(now time.Time) error {
 	w.base, w.size = w.at.offset, 0
-	flag := os.O_RDWR | os.O_CREATE | os.O_TRUNC
-	o, err := w.open(flag)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = w.dir.restore(); err == nil {
-			o, err = w.open(flag)
-		}
+	if err := w.dir.hold(); err != nil {
+		return err
 	}
+	o, err := w.open(os.O_RDWR | os.O_CREATE | os.O_TRUNC)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -271,6 +272,92 @@ func TestRemove(t *testing.T) {
 	if _, err := d.Reader().Raw(Position{Source: Source{"p", launch.Stdout}}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// TestRemoveForgetsCompression checks that a new proc has its files to itself,
+// although those of an older one of its name were about to be compressed.
+func TestRemoveForgetsCompression(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDir(t, Config{MaxBytes: 4, MaxFiles: 9})
+		w := newWriter(t, d, "p", launch.Stdout)
+		write(t, w, "old\nold\nold\n")
+		synctest.Wait() // one of them has its turn, the other waits for it
+		if err := errors.Join(w.Close(), d.Remove("p")); err != nil {
+			t.Fatal(err)
+		}
+		w = newWriter(t, d, "p", launch.Stdout)
+		write(t, w, "new\n")
+		<-time.After(time.Minute)
+		if got, want := fileNames(t, d.cfg.Path), "p.stdout.0000000000000000.idx p.stdout.0000000000000000.log"; got != want {
+			t.Errorf("files %s, want %s", got, want)
+		}
+		write(t, w, "new\n")
+		if got, want := shown(collect(t, d.Reader(), Query{})), "p new\np new\n"; got != want {
+			t.Errorf("got\n%swant\n%s", got, want)
+		}
+	})
+}
+
+// TestDirectoryRemoved checks that no byte is lost when somebody, such as a
+// cleaner of temporary files, has removed the directory.
+func TestDirectoryRemoved(t *testing.T) {
+	d := newDir(t, Config{Path: filepath.Join(t.TempDir(), "out")})
+	if err := os.Remove(d.cfg.Path); err != nil {
+		t.Fatal(err)
+	}
+	for _, stream := range []launch.Stream{launch.Stdout, launch.Stderr} {
+		w := newWriter(t, d, "p", stream)
+		write(t, w, "hello\n")
+		if got, want := w.Stats(), (Stats{Bytes: 6}); got != want {
+			t.Errorf("stream %d: got %+v, want %+v", stream, got, want)
+		}
+	}
+	if err := d.hold(); err != nil {
+		t.Errorf("a second time: %v", err)
+	}
+}
+
+// TestDirectoryReplaced has somebody else who writes to a directory that was
+// made in the place of ours: their files are not touched.
+func TestDirectoryReplaced(t *testing.T) {
+	d := newDir(t, Config{Path: filepath.Join(t.TempDir(), "out")})
+	if err := os.Remove(d.cfg.Path); err != nil {
+		t.Fatal(err)
+	}
+	other := newDir(t, d.cfg)
+	write(t, newWriter(t, other, "p", launch.Stdout), "theirs\n")
+	w, err := d.Writer("p", launch.Stdout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, w, "ours\n")
+	if s := w.Stats(); s.Lost != 5 || !errors.Is(s.Err, ErrInUse) {
+		t.Errorf("got %+v", s)
+	}
+	if err := w.Close(); !errors.Is(err, ErrInUse) {
+		t.Errorf("Close: got %v", err)
+	}
+	if got, want := shown(collect(t, other.Reader(), Query{})), "p theirs\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+// TestRealCloseUnlocks has a child that was being forked while the Dir was
+// closed, and so still has its descriptor.
+func TestRealCloseUnlocks(t *testing.T) {
+	d, err := Open(Config{Path: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forked, err := syscall.Dup(int(d.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(forked)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newDir(t, d.cfg)
 }
 
 // TestDiskFull follows one loss from the first byte that did not fit to the
