@@ -25,10 +25,9 @@ func hangRows() []row {
 			broken: "the starts wait for each other; a keeper, which has one processor, does nothing at all meanwhile, so no end is told",
 			run:    hangingAndOthers},
 		{number: 64, name: "host dies in a start that hangs", with: everyKind, needs: root,
-			done:   "the same; the program that launches is killed, which has other children",
-			holds:  "within 3 s nothing of it is left",
-			broken: "a keeper does not notice that the host is gone while a start of its hangs, and the guard waits for the keeper",
-			run:    diesInHangingStart},
+			done:  "the same; the program that launches is killed, which has other children",
+			holds: "within 3 s nothing of it is left",
+			run:   diesInHangingStart},
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"os/signal"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -56,12 +58,13 @@ func Child() error {
 	}
 	outliveSignals()
 	nameProcess(role)
-	var err error
+	// Should we be stopped when our parent ends, the kernel has us go on.
+	err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGCONT), 0, 0, 0)
 	switch role {
 	case roleGuard, roleIsolated:
-		err = guard(role == roleIsolated)
+		err = errors.Join(err, guard(role == roleIsolated))
 	case roleKeeper:
-		err = keep()
+		err = errors.Join(err, keep())
 	default:
 		err = fmt.Errorf("%s=%q is neither %s nor %s", roleEnv, role, roleGuard, roleKeeper)
 	}
@@ -88,8 +91,13 @@ func nameProcess(role string) {
 	_ = os.WriteFile("/proc/self/comm", []byte("hyper-"+strings.TrimPrefix(role, "isolated ")), 0)
 }
 
-// guard starts the keeper, and when that has ended, kills whatever is left.
+// guard starts the keeper, and when that has ended, kills whatever is left. It
+// continues the keeper when somebody has stopped it, and whenever it was
+// continued itself, which the host sees to, and at the host's end the kernel: so
+// nobody waits for ever for one of the two because it was stopped (PS-2).
 func guard(isolated bool) error {
+	continued := make(chan os.Signal, 1)
+	signal.Notify(continued, syscall.SIGCONT)
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("become a subreaper: %w", err)
 	}
@@ -103,16 +111,53 @@ func guard(isolated bool) error {
 		return err
 	}
 	defer lifeline.Close()
+	var passing sync.WaitGroup
+	passing.Go(func() { passOn(continued, keeper) })
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0) // not inherited by the keeper; root only
 	shed()
 	for {
-		pid, err := unix.Wait4(-1, nil, 0, nil)
-		if pid == keeper || err == unix.ECHILD {
+		var status unix.WaitStatus
+		pid, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
+		if pid == keeper.Pid && status.Stopped() {
+			_ = keeper.Signal(syscall.SIGCONT)
+			continue
+		}
+		if pid == keeper.Pid || err == unix.ECHILD {
 			break
 		}
 	}
+	signal.Stop(continued)
+	close(continued)
+	passing.Wait()
 	tree.BuryAll()
 	return nil
+}
+
+// orphanBound is how long a keeper may take to kill everything when the host is
+// gone. One that hangs in the kernel with a start of its own does not get to it.
+const orphanBound = time.Second
+
+// passOn continues the keeper when the guard was continued. That may have been
+// the kernel's doing at the end of the host: then the keeper is to end, and is
+// killed if it does not, which leaves everything to the guard.
+func passOn(continued <-chan os.Signal, keeper *os.Process) {
+	late := time.AfterFunc(orphanBound, func() {
+		if hostGone() {
+			_ = keeper.Kill() // it may have ended
+		}
+	})
+	defer late.Stop()
+	for range continued {
+		_ = keeper.Signal(syscall.SIGCONT)
+		late.Reset(orphanBound)
+	}
+}
+
+// hostGone reports whether nobody reads any more what the guard prints.
+func hostGone() bool {
+	fds := []unix.PollFd{{Fd: 2}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n == 1 && fds[0].Revents&unix.POLLERR != 0
 }
 
 // furnish gives the processes of a new namespace a /proc that shows them, and
@@ -131,26 +176,26 @@ func furnish() error {
 }
 
 // startKeeper starts the keeper and hands the connection on to it. The keeper
-// sees the end of lifeline, which is this process' alone.
-func startKeeper() (pid int, lifeline *os.File, err error) {
+// sees the end of lifeline, which is this process' alone. It is waited for by
+// number.
+func startKeeper() (keeper *os.Process, lifeline *os.File, err error) {
 	conn := os.NewFile(connFD, "connection")
 	defer conn.Close() // else the host would not see the end of the keeper
 	end, lifeline, err := os.Pipe()
 	if err != nil {
-		return 0, nil, err
+		return nil, nil, err
 	}
 	defer end.Close()
-	p, err := os.StartProcess(selfExe, os.Args[:1], &os.ProcAttr{
+	keeper, err = os.StartProcess(selfExe, os.Args[:1], &os.ProcAttr{
 		Env:   append(os.Environ(), roleEnv+"="+roleKeeper),
 		Files: []*os.File{os.Stdin, os.Stdout, os.Stderr, conn, end},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {
 		lifeline.Close()
-		return 0, nil, fmt.Errorf("start the keeper: %w", err)
+		return nil, nil, fmt.Errorf("start the keeper: %w", err)
 	}
-	pid = p.Pid
-	return pid, lifeline, p.Release() // it is waited for by number
+	return keeper, lifeline, nil
 }
 
 // inherited takes over a descriptor that this process was started with, and

@@ -20,7 +20,8 @@ type conn struct {
 	sending sync.Mutex // held while a message is written
 
 	// The following belong to the one that receives.
-	in      []byte // what has arrived and is not used yet
+	buf     []byte // for what arrives
+	in      []byte // what has arrived and is not used yet, a part of buf
 	oob     []byte
 	batches []batch // of descriptors, one per message that brings some
 }
@@ -56,6 +57,15 @@ func newConn(f *os.File) (*conn, error) {
 	return &conn{file: f, raw: raw, oob: make([]byte, unix.CmsgSpace(4*maxFiles))}, nil
 }
 
+// forget closes the descriptors of a message that has not come to its end. The
+// one that receives calls it, when nothing more will come.
+func (c *conn) forget() {
+	for _, b := range c.batches {
+		b.close()
+	}
+	c.batches = nil
+}
+
 // close ends the connection. Who receives gets io.EOF or os.ErrClosed.
 func (c *conn) close() error { return c.file.Close() }
 
@@ -72,10 +82,25 @@ func (c *conn) send(message any, fds ...int) error {
 	if err != nil {
 		return err
 	}
-	var oob []byte
-	if len(fds) > 0 {
-		oob = unix.UnixRights(fds...)
+	if len(fds) == 0 {
+		return c.write(b, nil)
 	}
+	return c.write(b, unix.UnixRights(fds...))
+}
+
+// sendAll writes messages without descriptors, at once.
+func (c *conn) sendAll(messages []any) (err error) {
+	var b []byte
+	for _, m := range messages {
+		if b, err = appendFrame(b, m, 0); err != nil {
+			return err
+		}
+	}
+	return c.write(b, nil)
+}
+
+// write writes frames. The descriptors go with the first one.
+func (c *conn) write(b, oob []byte) (err error) {
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	for len(b) > 0 {
@@ -142,12 +167,7 @@ const (
 
 // fill receives more, until c.in may hold need bytes.
 func (c *conn) fill(need int) error {
-	if len(c.in) == 0 && cap(c.in) > keptRead {
-		c.in = nil
-	}
-	if room := max(need, smallRead); cap(c.in) < room {
-		c.in = append(make([]byte, 0, room), c.in...)
-	}
+	c.makeRoom(need)
 	free := c.in[len(c.in):cap(c.in)]
 	var n, oobn, flags int
 	var err error
@@ -172,6 +192,15 @@ func (c *conn) fill(need int) error {
 	}
 	c.in = c.in[:len(c.in)+n]
 	return nil
+}
+
+// makeRoom moves what is not used yet to the beginning of a buffer that holds
+// need bytes.
+func (c *conn) makeRoom(need int) {
+	if len(c.buf) < need || len(c.buf) > keptRead && need <= keptRead {
+		c.buf = make([]byte, max(need, smallRead))
+	}
+	c.in = c.buf[:copy(c.buf, c.in)]
 }
 
 // takeFiles keeps the descriptors of one reading. The kernel ends a reading

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,55 @@ func connections(t *testing.T) (a, b *conn) {
 		b.close()
 	})
 	return a, b
+}
+
+// TestRealConnCutShort ends a connection in the middle of a message that brings
+// descriptors: they do not stay open.
+func TestRealConnCutShort(t *testing.T) {
+	a, b := connections(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	frame, err := appendFrame(nil, request{ID: 1, Start: &start{Path: "x"}}, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := w.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cerr := raw.Control(func(fd uintptr) { err = a.write(frame[:len(frame)-1], unix.UnixRights(int(fd), int(fd))) })
+	if err := errors.Join(cerr, err, w.Close(), a.close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.receive(); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v", err)
+	}
+	b.forget()
+	if err := r.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("a descriptor is left: %v", err)
+	}
+}
+
+// TestRealConnBufferKept receives messages one by one without a buffer for each.
+func TestRealConnBufferKept(t *testing.T) {
+	a, b := connections(t)
+	allocated := testing.AllocsPerRun(200, func() {
+		if err := a.write([]byte{0, 0, 0, 1, 0, 0xa0}, nil); err != nil {
+			t.Error(err)
+		}
+		if _, _, err := b.receive(); err != nil {
+			t.Error(err)
+		}
+	})
+	if cap(b.buf) != smallRead || allocated > 16 {
+		t.Errorf("%v allocations for a message, and a buffer of %d bytes", allocated, cap(b.buf))
+	}
 }
 
 // TestRealConn has several goroutines send messages of all sizes, with and

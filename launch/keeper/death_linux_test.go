@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -149,11 +151,69 @@ func killHost(t *testing.T, isolation, cgroups string, victims []string) {
 	}
 	pids["guard"], pids["keeper"] = guard, keeper
 	for _, v := range victims {
+		who, stop := strings.CutPrefix(v, "stopped-")
+		if stop {
+			if err := syscall.Kill(pids[who], syscall.SIGSTOP); err != nil {
+				t.Fatal(v, err)
+			}
+			continue
+		}
 		if err := syscall.Kill(pids[v], syscall.SIGKILL); err != nil && v == victims[0] {
 			t.Fatal(v, err)
 		}
 	}
 	awaitEnd(t, r)
+}
+
+// TestRealHostKilledBeforeAStopped kills a host when guard or keeper or both
+// cannot see it: the kernel has them go on.
+func TestRealHostKilledBeforeAStopped(t *testing.T) {
+	for _, victims := range []string{"stopped-keeper host", "stopped-guard host", "stopped-keeper stopped-guard host", "stopped-keeper guard host"} {
+		t.Run(victims, func(t *testing.T) {
+			for _, cgroups := range []string{"plain", "cgroups"} {
+				killHost(t, "shared", cgroups, strings.Fields(victims))
+			}
+		})
+	}
+}
+
+// TestRealStoppedForGood stops guard or keeper, and nobody else continues them:
+// exits come all the same, launches are answered, and Close returns.
+func TestRealStoppedForGood(t *testing.T) {
+	for _, isolation := range []Isolation{NoIsolation, PIDNamespace} {
+		if isolation == PIDNamespace {
+			needsNamespaces(t)
+		}
+		for _, both := range []bool{false, true} {
+			l := New(Config{Isolate: isolation})
+			p, err := l.Launch(t.Context(), launch.Spec{Path: "/bin/sleep", Args: []string{"1000"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := func() {
+				guard, keeper := l.pids()
+				if err := syscall.Kill(keeper, syscall.SIGSTOP); err != nil {
+					t.Fatal(err)
+				}
+				if err := syscall.Kill(guard, syscall.SIGSTOP); both && err != nil {
+					t.Fatal(err)
+				}
+			}
+			stop()
+			if e := kill(t, p); e.Signal != syscall.SIGKILL {
+				t.Errorf("got %+v", e)
+			}
+			stop()
+			if p, err = l.Launch(t.Context(), truth()); err != nil {
+				t.Fatal(err)
+			}
+			if e := p.Wait(); !e.OK() {
+				t.Errorf("got %+v", e)
+			}
+			stop()
+			closeLauncher(t, l)
+		}
+	}
 }
 
 // logged is a log that a test can read.
@@ -307,6 +367,73 @@ sleep 1000 & echo; wait`
 		t.Errorf("got %+v", e)
 	}
 	awaitEnd(t, r)
+}
+
+// TestRealSweptInExec leaves orphans behind that are in the middle of an exec most
+// of the time, when their environment cannot be read. They are dead when the exit
+// is told (PS-3).
+func TestRealSweptInExec(t *testing.T) {
+	l := New(Config{withoutCgroups: true})
+	defer closeLauncher(t, l)
+	restless := filepath.Join(t.TempDir(), "restless")
+	if err := os.WriteFile(restless, []byte("#!/bin/sh\nexec \"$0\"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 40 {
+		r, w := lifeline(t)
+		p := startTree(t, l, "(setsid "+restless+" &); (setsid "+restless+" &); echo ready; exec 3>&-; sleep 1000", w)
+		w.Close()
+		if e := kill(t, p); e.Signal != syscall.SIGKILL {
+			t.Errorf("got %+v", e)
+		}
+		if n, err := readNow(r); n != 0 || err != nil {
+			t.Fatalf("an orphan is left: %v", err)
+		}
+		r.Close()
+	}
+}
+
+// readNow reads without waiting. An end of the file is no error.
+func readNow(f *os.File) (n int, err error) {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	cerr := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), make([]byte, 1)) })
+	return n, errors.Join(cerr, err)
+}
+
+// TestRealHeadlessBuried leaves a process behind that has lost its first thread,
+// whose state is then that of a dead one, and everything else that it could be
+// told by. It goes with the launcher all the same.
+func TestRealHeadlessBuried(t *testing.T) {
+	for range 3 {
+		l := New(Config{withoutCgroups: true})
+		fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.SetNonblock(fds[0], true); err != nil {
+			t.Fatal(err)
+		}
+		ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := startTree(t, l, "(env -i LAUNCHTEST_BEHAVIOUR='headless 0' setsid "+self+" &); exec sleep 1000", theirs)
+		theirs.Close()
+		if e := kill(t, p); e.Signal != syscall.SIGKILL {
+			t.Errorf("got %+v", e)
+		}
+		begin := time.Now()
+		closeLauncher(t, l)
+		if took := time.Since(begin); took > endBound/2 {
+			t.Errorf("Close took %v", took)
+		}
+		awaitEnd(t, ours)
+		ours.Close()
+	}
 }
 
 // TestRealOrphanReaped ends an orphan while the process that it came from lives:

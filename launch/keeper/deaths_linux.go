@@ -58,7 +58,7 @@ func (d *deaths) control(f func(fd int) error) (err error) {
 // wait returns the ids of processes that have ended, at least one. It fails
 // when d is closed.
 func (d *deaths) wait(ids []uint64) ([]uint64, error) {
-	var events [16]unix.EpollEvent
+	var events [32]unix.EpollEvent
 	var n int
 	var err error
 	cerr := d.raw.Read(func(fd uintptr) bool {

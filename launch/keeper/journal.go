@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"syscall"
@@ -79,44 +80,63 @@ func parseRecords(path string, b []byte) (all []Record, err error) {
 	}
 }
 
-// openJournal opens the file of records, or none.
+// openJournal opens the file of records, or none. A torn last line, which an
+// earlier keeper has left, is cut off: the next record must not be part of it.
 func openJournal(path string) (*journal, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the file of records: %w", err)
 	}
-	info, err := f.Stat()
-	if err != nil {
+	j := &journal{file: f}
+	if err := j.mend(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the file of records: %w", err), f.Close())
 	}
-	return &journal{file: f, size: info.Size()}, nil
+	return j, nil
 }
 
-// append writes a record. A disk that does not take it costs the record and
-// nothing else.
-func (j *journal) append(r Record) {
+// mend cuts off what is not a whole line.
+func (j *journal) mend() error {
+	info, err := j.file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return err
+	}
+	b, err := io.ReadAll(io.NewSectionReader(j.file, 0, info.Size()))
+	if err != nil {
+		return err
+	}
+	whole := bytes.LastIndexByte(b, '\n') + 1
+	j.size = int64(whole)
+	if whole == len(b) {
+		return nil
+	}
+	return j.file.Truncate(j.size)
+}
+
+// append writes what is known of so many ends, at once. A disk that does not
+// take all of it costs records and nothing else.
+func (j *journal) append(known []Record, ends int) {
 	if j == nil {
 		return
 	}
+	var lines []byte
+	for _, r := range known {
+		lines = append(lines, r.line()...)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	n, err := j.file.WriteString(r.line())
+	j.ends += uint64(ends)
+	if len(lines) == 0 {
+		return
+	}
+	n, err := j.file.Write(lines)
 	if err != nil && n > 0 { // torn: the next record must not be part of it
-		_ = j.file.Truncate(j.size)
-		n = 0
+		n = bytes.LastIndexByte(lines[:n], '\n') + 1
+		_ = j.file.Truncate(j.size + int64(n))
 	}
 	j.size += int64(n)
-	j.ends++
-}
-
-// miss counts an end of which nothing is known: nothing is made up.
-func (j *journal) miss() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.ends++
 }
 
 // forget empties the file if it is long and the host has seen the ends of all

@@ -40,6 +40,27 @@ func TestJournalTorn(t *testing.T) {
 	})
 }
 
+// TestJournalContinued opens what an earlier keeper has left, whose last write
+// the disk has taken a part of.
+func TestJournalContinued(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records")
+	r := Record{Mark: "A.B", PID: 7, Started: time.Unix(1, 2), Ended: time.Unix(3, 4), Code: 5}
+	if err := os.WriteFile(path, []byte(r.line()+r.line()[:9]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := openJournal(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.append([]Record{r, r}, 3)
+	if err := j.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadRecords(path); err != nil || !slices.Equal(got, []Record{r, r, r}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
 func FuzzRecords(f *testing.F) {
 	f.Add([]byte(Record{Mark: "A.B", PID: 7, Started: time.Unix(1, 2), Ended: time.Unix(3, 4), Code: 5, CoreDumped: true}.line()))
 	f.Add([]byte("1 x 1 1 1 1 1 true\n1 y"))
@@ -67,14 +88,14 @@ func TestJournalForgets(t *testing.T) {
 	}
 	r := Record{Mark: strings.Repeat("M", 53), PID: 1 << 20, Started: time.Unix(2e9, 0), Ended: time.Unix(2e9, 0)}
 	for n := range uint64(10000) {
-		j.append(r)
+		j.append([]Record{r}, 1)
 		j.forget(n) // all but the last
 	}
 	if all, err := ReadRecords(path); err != nil || len(all) != 10000 {
 		t.Errorf("got %d records, %v", len(all), err)
 	}
 	for range 10000 {
-		j.append(r)
+		j.append([]Record{r}, 1)
 		j.forget(j.ends)
 	}
 	info, err := os.Stat(path)

@@ -93,6 +93,7 @@ func (k *keeper) close() error {
 func (k *keeper) watchGuard() {
 	_, _ = io.Copy(io.Discard, k.lifeline)
 	_ = k.conn.file.SetReadDeadline(time.Now())
+	_ = k.conn.file.SetWriteDeadline(time.Now().Add(goodbye)) // an answer to a host that is stopped
 }
 
 // watchWards has the end of each process followed up.
@@ -102,12 +103,7 @@ func (k *keeper) watchWards() {
 		if err != nil {
 			return // closed, when nothing is left
 		}
-		for _, id := range ids {
-			k.mu.Lock()
-			w := k.living[id]
-			k.mu.Unlock()
-			go w.finish() // wards waits for it
-		}
+		k.finish(k.find(ids))
 	}
 }
 
@@ -243,9 +239,7 @@ func (k *keeper) open(id uint64, s *start, got batch) (*ward, error) {
 func (k *keeper) announce(w *ward) error {
 	e := event{ID: w.id, Started: &started{PID: w.lead.PID, At: w.started.UnixNano(), Group: w.lead.SignalsGroup()}}
 	if err := k.tell(e, w.lead); err != nil {
-		_ = w.lead.Signal(unix.SIGKILL)
-		w.silent = true
-		w.end()
+		w.abort()
 		return err
 	}
 	k.mu.Lock()
@@ -275,75 +269,5 @@ func (k *keeper) signal(id uint64, s *signals) {
 	k.mu.Unlock()
 	if w != nil {
 		w.signal(s.Numbers)
-	}
-}
-
-func (k *keeper) forget(w *ward) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.living, w.id)
-}
-
-// ward is one process that the keeper looks after.
-type ward struct {
-	keeper  *keeper
-	id      uint64
-	mark    string // in the environment of whatever descends from it
-	lead    *tree.Leader
-	started time.Time
-	silent  bool // the host knows nothing of it
-
-	// mu makes a signal and the reaping exclude each other (PS-4).
-	mu     sync.Mutex
-	reaped bool
-}
-
-// finish sees the process to its end and tells the host.
-func (w *ward) finish() {
-	defer w.keeper.wards.Done()
-	e := w.end()
-	w.keeper.forget(w)
-	_ = w.keeper.conn.send(event{ID: w.id, Ended: e}) // no host, no interest
-}
-
-// end waits for the end, records it, and only then reaps (PS-1); it then kills
-// what is left, be it in the group or handed to us as an orphan (PS-3).
-func (w *ward) end() *ended {
-	w.lead.Await()
-	at := time.Now()
-	w.record(at)
-	w.mu.Lock()
-	end := w.lead.Reap()
-	w.reaped = true
-	w.mu.Unlock()
-	swept, survivors := w.lead.Sweep()
-	orphans, stuck := w.keeper.orphans.Sweep(w.mark)
-	w.lead.Close()
-	return report(end, at, swept+orphans, survivors+stuck)
-}
-
-func (w *ward) record(at time.Time) {
-	if w.keeper.records == nil || w.silent {
-		return
-	}
-	end := w.lead.Look()
-	if end.Err != nil {
-		w.keeper.records.miss()
-		return
-	}
-	w.keeper.records.append(Record{
-		Mark: w.mark, PID: w.lead.PID, Started: w.started, Ended: at,
-		Code: end.Code, Signal: end.Signal, CoreDumped: end.Core,
-	})
-}
-
-func (w *ward) signal(numbers []int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.reaped {
-		return
-	}
-	for _, n := range numbers {
-		_ = w.lead.Signal(syscall.Signal(n)) // it may have ended
 	}
 }

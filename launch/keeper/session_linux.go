@@ -61,6 +61,9 @@ type answer struct {
 // run dispatches what the keeper tells until it ends, and returns when nothing
 // of it is left.
 func (s *session) run() {
+	var rousing sync.WaitGroup
+	rousing.Go(s.rouse)
+	defer rousing.Wait()
 	err := s.dispatch()
 	s.mu.Lock()
 	unexpected := !s.ending
@@ -73,6 +76,28 @@ func (s *session) run() {
 			"err", err, "said", s.out.LastWords())
 	}
 }
+
+// rouse continues the guard when somebody has stopped it, as the guard does with
+// the keeper, lest everybody waits for ever. It costs a thread, which the kernel
+// wakes when that is so, and returns at the end of the guard.
+func (s *session) rouse() {
+	_ = s.guard.WithHandle(func(pidfd uintptr) { // without a pidfd, nobody is roused
+		for {
+			var info unix.Siginfo
+			err := unix.Waitid(unix.P_PIDFD, int(pidfd), &info, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
+			switch {
+			case err == unix.EINTR:
+			case err != nil || info.Code != cldStopped:
+				return
+			default:
+				_ = s.guard.Signal(syscall.SIGCONT)
+			}
+		}
+	})
+}
+
+// cldStopped is the code of a child that was stopped; see sigaction(2).
+const cldStopped = 5
 
 func (s *session) dispatch() error {
 	for {
@@ -122,6 +147,7 @@ func (s *session) handle(e event, got batch) {
 // tells what is left.
 func (s *session) finish() {
 	_ = s.conn.close()
+	s.conn.forget()
 	stuck := time.AfterFunc(endBound, s.crush)
 	state, err := s.guard.Wait()
 	stuck.Stop()
@@ -159,9 +185,8 @@ func (s *session) crush() {
 }
 
 func (s *session) sweep() {
-	killed, err := tree.KillMarked(s.mark)
-	if killed > 0 || err != nil {
-		s.cfg.Log.Warn("the keeper's guard has not done its work, the processes were found by their mark", "killed", killed, "err", err)
+	if killed := tree.KillMarked(s.mark); killed > 0 {
+		s.cfg.Log.Warn("the keeper's guard has not done its work, the processes were found by their mark", "killed", killed)
 	}
 }
 
@@ -210,7 +235,7 @@ func (s *session) start(spec launch.Spec, prog launch.Program, out *output.Outpu
 	s.mu.Lock()
 	delete(s.calls, c.id)
 	s.mu.Unlock()
-	if errors.Is(err, unix.EPIPE) { // it has not read this, and will be seen to be gone
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) { // it has not read all of this, and will be seen to be gone
 		<-s.lost
 		return nil, errLeaving
 	}

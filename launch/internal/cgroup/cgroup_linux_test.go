@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -116,25 +117,25 @@ func TestRealStale(t *testing.T) {
 	p := openParent(t)
 	g := needGroup(t, p, Limits{})
 	name := func(s string) string { return filepath.Join(p.base, s+t.Name()) }
-	dead, leaf, living, busy, foreign := name(prefix+"1-"), name(leafPrefix+"1-"), name(prefix+"2-"), name(prefix+"3-"), name("x-")
-	for _, dir := range []string{dead + "/1/2", dead + "/3", leaf, living, busy + "/1", foreign} {
+	dead, leaf, living, busy, foreign, like := name(prefix+"1-"), name(leafPrefix+"1-"), name(prefix+"2-"), name(prefix+"3-"), name("x-"), name(prefix+"web-")
+	for _, dir := range []string{dead + "/1/2", dead + "/3", leaf, living, busy + "/1", foreign, like} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	t.Cleanup(func() {
-		for _, dir := range []string{dead, leaf, living, busy, foreign} {
+		for _, dir := range []string{dead, leaf, living, busy, foreign, like} {
 			if err := removeTree(dir); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	lock, err := lockDir(living)
+	lock, err := lockDir(living, unix.LOCK_EX|unix.LOCK_NB)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer lock.Close()
-	if again, err := lockDir(living); err == nil {
+	if again, err := lockDir(living, unix.LOCK_EX|unix.LOCK_NB); err == nil {
 		again.Close()
 		t.Error("locked twice")
 	}
@@ -143,7 +144,7 @@ func TestRealStale(t *testing.T) {
 		t.Fatal(err)
 	}
 	openParent(t)
-	for dir, want := range map[string]bool{dead: false, leaf: false, living: true, busy: true, busy + "/1": true, foreign: true, g.v2: true} {
+	for dir, want := range map[string]bool{dead: false, leaf: false, living: true, busy: true, busy + "/1": true, foreign: true, like: true, g.v2: true} {
 		if _, err := os.Stat(dir); (err == nil) != want {
 			t.Errorf("%s: there: %v, want %v", dir, err == nil, want)
 		}
@@ -225,4 +226,32 @@ func TestRealExhausted(t *testing.T) {
 			t.Errorf("%s is left", e.Name())
 		}
 	}
+}
+
+// TestRealOpenedAtOnce opens many at the same time, each of which removes what
+// it takes for the directories of the dead.
+func TestRealOpenedAtOnce(t *testing.T) {
+	if openParent(t).dir == "" {
+		t.Skip("no cgroup of version 2 can be made here")
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 30 {
+				p, err := Open()
+				if err != nil || p.dir == "" {
+					t.Errorf("got %v, %v", err, p.why)
+					return
+				}
+				g, err := p.New(Limits{})
+				if err != nil || g == nil {
+					t.Errorf("got %v, %v", g, err)
+				}
+				if err := errors.Join(g.Remove(), p.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
 }

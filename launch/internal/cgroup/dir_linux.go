@@ -38,16 +38,41 @@ func (p *Parent) makeGroup(base, name string) (dir string, err error) {
 func (p *Parent) makeDir(base, name string) error {
 	removeStale(base)
 	dir := filepath.Join(base, name)
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return err
-	}
-	p.dirs = append(p.dirs, dir)
-	lock, err := lockDir(dir)
+	lock, err := makeLocked(dir)
 	if err != nil {
 		return err
 	}
-	p.locks = append(p.locks, lock)
+	p.dirs, p.locks = append(p.dirs, dir), append(p.locks, lock)
 	return nil
+}
+
+// makeLocked makes a directory and takes its lock. In between, another launcher
+// may take it for that of a dead one: it holds the lock for a moment, and removes
+// the directory.
+func makeLocked(dir string) (*os.File, error) {
+	for {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return nil, err
+		}
+		lock, err := lockDir(dir, unix.LOCK_EX)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, errors.Join(err, removeTree(dir))
+		}
+		locked, err := lock.Stat()
+		if err == nil {
+			var there fs.FileInfo
+			if there, err = os.Stat(dir); err == nil && os.SameFile(there, locked) {
+				return lock, nil
+			}
+		}
+		lock.Close()
+		if err != nil && ignoreMissing(err) != nil {
+			return nil, errors.Join(err, removeTree(dir))
+		}
+	}
 }
 
 // removeStale removes the directories in base whose launchers have died: the
@@ -59,26 +84,44 @@ func removeStale(base string) {
 		return
 	}
 	for _, e := range entries {
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) && !strings.HasPrefix(e.Name(), leafPrefix) {
+		if !e.IsDir() || !isLaunchers(e.Name()) {
 			continue
 		}
 		dir := filepath.Join(base, e.Name())
-		if lock, err := lockDir(dir); err == nil {
+		if lock, err := lockDir(dir, unix.LOCK_EX|unix.LOCK_NB); err == nil {
 			_ = removeTree(dir)
 			lock.Close()
 		}
 	}
 }
 
-// lockDir takes the lock of a directory, until the file is closed.
-func lockDir(dir string) (*os.File, error) {
+// isLaunchers reports whether a launcher would make a directory with this name.
+// Who else calls his hyperactor-something keeps it.
+func isLaunchers(name string) bool {
+	for _, p := range []string{prefix, leafPrefix} {
+		if rest, ok := strings.CutPrefix(name, p); ok {
+			pid, random, _ := strings.Cut(rest, "-")
+			_, err := strconv.ParseUint(pid, 10, 31)
+			return err == nil && random != ""
+		}
+	}
+	return false
+}
+
+// lockDir takes the lock of a directory in the given way, until the file is
+// closed.
+func lockDir(dir string, how int) (*os.File, error) {
 	f, err := os.Open(dir)
 	if err != nil {
 		return nil, err
 	}
 	rc, err := f.SyscallConn()
 	if err == nil {
-		cerr := rc.Control(func(fd uintptr) { err = unix.Flock(int(fd), unix.LOCK_EX|unix.LOCK_NB) })
+		cerr := rc.Control(func(fd uintptr) {
+			for err = unix.Flock(int(fd), how); err == unix.EINTR; {
+				err = unix.Flock(int(fd), how)
+			}
+		})
 		err = errors.Join(cerr, err)
 	}
 	if err != nil {

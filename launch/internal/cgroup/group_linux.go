@@ -125,7 +125,16 @@ func (g *Group) Leave(why error) error {
 	g.Started()
 	dir := g.v2
 	g.v2, g.count = "", false
-	return removeDir(dir)
+	return ignoreMissing(removeDir(dir)) // somebody has removed it, perhaps that is why
+}
+
+// Lost reports whether somebody has removed the directory of version 2.
+func (g *Group) Lost() bool {
+	if g == nil || g.v2 == "" {
+		return false
+	}
+	_, err := os.Stat(g.v2)
+	return err != nil && ignoreMissing(err) == nil
 }
 
 // Kill sends SIGKILL to all that is in the group, in one step that a fork cannot

@@ -47,12 +47,15 @@ func (j *job) run() (*Leader, error) {
 		return nil, err
 	}
 	if pidfd < 0 {
-		return nil, abandon(pid, fmt.Errorf("the kernel has no pidfd, linux 5.4 is needed: %w", errors.ErrUnsupported))
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_, _ = wait4(pid)
+		return nil, fmt.Errorf("the kernel has no pidfd, linux 5.4 is needed: %w", errors.ErrUnsupported)
 	}
 	if sys.Ptrace {
 		if err := j.restrain(pid, pidfd); err != nil {
+			err = abandon(pidfd, err)
 			unix.Close(pidfd)
-			return nil, abandon(pid, err)
+			return nil, err
 		}
 	}
 	return newLeader(pid, pidfd), nil
@@ -77,7 +80,7 @@ func (j *job) fork(files []uintptr, sys *syscall.SysProcAttr) (int, error) {
 	sys.CgroupFD = j.group.FD()
 	sys.UseCgroupFD = sys.CgroupFD >= 0
 	pid, err := syscall.ForkExec(j.Prog.Path, j.Prog.Argv, attr)
-	if errno, _ := err.(syscall.Errno); sys.UseCgroupFD && cannotBeBorn(errno) {
+	if errno, _ := err.(syscall.Errno); sys.UseCgroupFD && (cannotBeBorn(errno) || errno == unix.ENOENT && j.group.Lost()) {
 		if err := j.group.Leave(errno); err != nil {
 			return 0, explainLimit(err)
 		}
@@ -118,11 +121,11 @@ func (j *job) whyForbidden(sys *syscall.SysProcAttr) error {
 	return unix.EPERM
 }
 
-// abandon ends a child that nobody is to see, and returns why. It is ours and
-// not reaped: the number is its own.
-func abandon(pid int, why error) error {
-	_ = unix.Kill(pid, unix.SIGKILL)
-	_, _ = wait4(pid)
+// abandon ends a child that nobody is to see, and returns why. Somebody else in
+// this process may have reaped it by now: its number is not to be used.
+func abandon(pidfd int, why error) error {
+	_ = unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0)
+	_, _ = waitid(pidfd, unix.WEXITED, nil)
 	return why
 }
 

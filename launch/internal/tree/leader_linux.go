@@ -108,32 +108,45 @@ func waitid(fd, flags int, usage *unix.Rusage) (info unix.Siginfo, err error) {
 	}
 }
 
-// Reap takes the record of the ended process. The evidence in its cgroup is read
-// before (PS-1).
+// Reap takes the record of the ended process.
 func (l *Leader) Reap() End {
 	if l.attached {
 		return l.Recall()
 	}
-	return l.record(0)
+	end, there := l.take(0)
+	if !there {
+		return l.stolen(unix.ECHILD)
+	}
+	return end
 }
 
-// Look returns the record of the ended process and leaves it to be reaped.
-func (l *Leader) Look() End { return l.record(unix.WNOWAIT) }
+// Look returns the record of the ended process and leaves it to be buried. It is
+// not there yet while somebody who traces the process was not told: Await then
+// waits for it.
+func (l *Leader) Look() (end End, there bool) { return l.take(unix.WNOWAIT) }
 
-// record asks the cgroup what it can tell, and then for the record.
-func (l *Leader) record(flags int) End {
+// Bury reaps the ended process, whose record Look has returned.
+func (l *Leader) Bury() { _, _ = waitid(l.fd, unix.WEXITED|unix.WNOHANG, nil) }
+
+// take asks for the record. The evidence in the cgroup is read before (PS-1).
+func (l *Leader) take(flags int) (end End, there bool) {
 	oom := l.group.OOMKills() > 0
-	e := l.wait(flags)
-	e.OOM = oom
-	return e
-}
-
-func (l *Leader) wait(flags int) End {
 	var usage unix.Rusage
 	info, err := waitid(l.fd, unix.WEXITED|unix.WNOHANG|flags, &usage)
-	if err != nil || info.Signo == 0 {
-		return l.stolen(err)
+	switch {
+	case err != nil:
+		end = l.stolen(err)
+	case info.Signo == 0:
+		return End{}, false
+	default:
+		end = newEnd(&info, &usage)
 	}
+	end.OOM = oom
+	return end, true
+}
+
+// newEnd makes an End of what the kernel has said.
+func newEnd(info *unix.Siginfo, usage *unix.Rusage) End {
 	e := End{Usage: launch.Rusage{
 		User:   time.Duration(usage.Utime.Nano()),
 		System: time.Duration(usage.Stime.Nano()),
@@ -143,7 +156,7 @@ func (l *Leader) wait(flags int) End {
 		cldExited = 1
 		cldDumped = 3
 	)
-	if status := childStatus(&info); info.Code == cldExited {
+	if status := childStatus(info); info.Code == cldExited {
 		e.Code = status
 	} else {
 		e.Signal, e.Core = syscall.Signal(status), info.Code == cldDumped
@@ -168,9 +181,6 @@ func (l *Leader) Recall() End { return l.stolen(unix.ECHILD) }
 // stolen asks the pidfd for a record that some other part of this program has
 // taken with a wait for any child. Linux 6.15 still knows it then.
 func (l *Leader) stolen(cause error) End {
-	if cause == nil {
-		cause = unix.ECHILD
-	}
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_EXIT}
 	if err := unix.IoctlPidfdInfo(l.fd, &info); err != nil || info.Mask&unix.PIDFD_INFO_EXIT == 0 {
 		return End{Err: fmt.Errorf("somebody else has reaped process %d: %w", l.PID, cause)}

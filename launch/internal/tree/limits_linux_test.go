@@ -240,6 +240,34 @@ func TestRealAttach(t *testing.T) {
 	}
 }
 
+// TestRealCgroupGone starts a process whose cgroup somebody has removed.
+func TestRealCgroupGone(t *testing.T) {
+	s := starter(t)
+	r, _ := request(t, "exit 3", launch.Limits{})
+	j := job{Request: r}
+	if err := s.prepare(&j); err != nil {
+		t.Fatal(err)
+	}
+	if j.group.FD() < 0 {
+		t.Skip("no cgroup can be made here")
+	}
+	dir, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(j.group.FD()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(dir); err != nil {
+		t.Fatal(err)
+	}
+	var lead *Leader
+	s.shared.do(func() { lead, err = j.run() })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, _ := end(lead); e.Code != 3 {
+		t.Errorf("got %+v", e)
+	}
+}
+
 // TestRealCgroupTakesNoProcess starts a process all the same.
 func TestRealCgroupTakesNoProcess(t *testing.T) {
 	s := starter(t)

@@ -8,11 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/hyperactor/hyperactor/launch"
 )
 
 // Orphans are the processes that the kernel hands to this process because it is
@@ -92,7 +89,7 @@ func (o *Orphans) Release() {
 // It is due after every SIGCHLD. If there are no orphans, which is the rule, it
 // costs one system call.
 func (o *Orphans) Reap() (left bool) {
-	if !o.any() {
+	if !o.Any() {
 		return false
 	}
 	done := make(chan struct{})
@@ -129,63 +126,16 @@ func BuryAll() {
 // Sweep kills the orphans whose environment has marker, waits for their death,
 // and goes on with those that they leave behind in turn (PS-3). It returns how
 // many it killed and how many of them are still there. If there are no orphans,
-// which is the rule, it costs one system call. An orphan that is in the middle of
-// an exec has no environment for a moment, and is missed.
+// which is the rule, it costs one system call.
 func (o *Orphans) Sweep(marker string) (swept, survivors int) {
-	if !o.any() {
+	if !o.Any() {
 		return 0, 0
 	}
-	deadline := time.Now().Add(sweepBound)
-	seen := map[int]bool{}
-	for fresh := -1; fresh != 0 && time.Now().Before(deadline); {
-		fresh = 0
-		var killed []*os.File
-		for _, pid := range o.pids() {
-			if f := killMarked(pid, marker); f != nil {
-				killed = append(killed, f)
-				if !seen[pid] {
-					seen[pid] = true
-					swept++
-					fresh++
-				}
-			}
-		}
-		survivors = awaitDeaths(killed, deadline)
-	}
-	return swept, survivors
+	return hunt(marker, o.pids)
 }
 
-func awaitDeaths(killed []*os.File, deadline time.Time) (survivors int) {
-	for _, f := range killed {
-		if !awaitDeath(f, deadline) {
-			survivors++
-		}
-		f.Close()
-	}
-	return survivors
-}
-
-// killMarked kills a process if its environment has marker. It returns its
-// pidfd, or nil.
-func killMarked(pid int, marker string) *os.File {
-	if !launch.Marked(pid, marker) {
-		return nil
-	}
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return nil // gone
-	}
-	f := pidfdFile(fd)
-	if !launch.Marked(pid, marker) { // the number may have changed hands in between
-		f.Close()
-		return nil
-	}
-	_ = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
-	return f
-}
-
-// any reports whether there may be orphans.
-func (o *Orphans) any() bool {
+// Any reports whether there may be orphans.
+func (o *Orphans) Any() bool {
 	if o.list == nil {
 		return true
 	}
@@ -225,44 +175,20 @@ func (o *Orphans) pids() (pids []int) {
 // do not reach the processes that it starts (PS-6).
 func CloseInherited() error { return closeInherited() }
 
-// KillMarked kills every process of the system whose environment has marker,
-// however far it has wandered, and waits for its death. It returns how many
-// there were.
-func KillMarked(marker string) (killed int, err error) {
-	deadline := time.Now().Add(sweepBound)
-	for {
-		pids, err := launch.Census(marker)
-		if err != nil {
-			return killed, err
-		}
-		var files []*os.File
-		for _, pid := range pids {
-			if f := killMarked(pid, marker); f != nil {
-				files = append(files, f)
-			}
-		}
-		killed += len(files)
-		if awaitDeaths(files, deadline) > 0 || len(files) == 0 {
-			return killed, nil
-		}
-	}
-}
-
-// KillDescendants kills everything that descends from this process and returns
-// how many it found alive. It does not wait: what was forked meanwhile, or is
-// stuck in the kernel, is found by the next call.
-func KillDescendants() (found int) {
+// KillDescendants kills everything that descends from this process. It does not
+// wait: what was forked meanwhile, or is stuck in the kernel, is left to the next
+// call. The state of a process tells nothing: that is its first thread's, and a
+// process whose first thread has ended lives on as long as it has another.
+func KillDescendants() {
 	if os.Getpid() == 1 { // of a namespace
 		_ = unix.Kill(-1, unix.SIGKILL)
 	}
 	all := processes()
 	for pid, p := range all {
-		if !p.dead() && descends(all, pid, os.Getpid()) {
-			found++
+		if descends(all, pid, os.Getpid()) {
 			killSame(pid, p)
 		}
 	}
-	return found
 }
 
 // descends reports whether pid is below ancestor. What was read while processes

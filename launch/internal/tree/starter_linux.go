@@ -90,7 +90,7 @@ func (s *Starter) openLocked() error {
 	if err != nil {
 		return err
 	}
-	if err = closeInherited(); err == nil && s.Cgroups {
+	if err = errors.Join(closeInherited(), opensPidfds()); err == nil && s.Cgroups {
 		s.parent, err = cgroup.Open()
 	}
 	if err != nil {
@@ -99,6 +99,20 @@ func (s *Starter) openLocked() error {
 	}
 	s.null, s.ready = null, true
 	return nil
+}
+
+// opensPidfds finds out whether processes that are not our children can be held:
+// a sweep would overlook them otherwise. The errno, if it is not about
+// descriptors or memory, would be taken for one of the program's.
+func opensPidfds() error {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	switch err {
+	case nil:
+		return unix.Close(fd)
+	case unix.EMFILE, unix.ENFILE, unix.ENOMEM:
+		return err
+	}
+	return fmt.Errorf("pidfd_open does not work here (%v): linux 5.4 is needed, and no seccomp filter may forbid it: %w", err, errors.ErrUnsupported)
 }
 
 // signalsGroup finds out once whether the kernel knows signals to the group of

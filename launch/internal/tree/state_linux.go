@@ -51,9 +51,6 @@ type stat struct {
 	begin                 uint64 // when it began, in ticks since the boot; 0 if not given
 }
 
-// dead reports whether the process has ended and only its record is left.
-func (st stat) dead() bool { return st.state == 'Z' || st.state == 'X' }
-
 func readStat(pid int) (stat, bool) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {

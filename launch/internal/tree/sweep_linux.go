@@ -14,16 +14,20 @@ import (
 // Longer takes only what the kernel cannot kill.
 const sweepBound = time.Second
 
+// Left reports whether there may be something left of the group and of the cgroup
+// after the leader was reaped. It costs two system calls.
+func (l *Leader) Left() bool { return l.groupLeft() || !l.group.Done() }
+
 // Sweep kills what is left of the group and of the cgroup after the leader was
 // reaped (PS-3) and waits for its death. It returns how many processes it killed
 // and how many of them are still there. If nothing is left, which is the rule,
-// it costs two system calls.
+// it costs no more than to look.
 func (l *Leader) Sweep() (swept, survivors int) { return l.sweep(sweepBound) }
 
 // sweep kills at least once, however long it takes to look: bound is for what
 // comes afterwards.
 func (l *Leader) sweep(bound time.Duration) (swept, survivors int) {
-	if !l.groupLeft() && l.group.Done() {
+	if !l.Left() {
 		return 0, 0
 	}
 	found := map[int]*os.File{}
@@ -94,10 +98,12 @@ func find(found map[int]*os.File, pid int, isMember func(pid int) bool) (fresh i
 
 // isMember reports whether pid is in the group and in the session that the
 // leader made; only both together are ours. As long as the group has a member,
-// the kernel gives its number to nobody else.
+// the kernel gives its number to nobody else, so that it is asked last whether
+// there is one: we may have been stopped for long before. Only the pidfd, where
+// it stands for the group, tells that for sure.
 func (l *Leader) isMember(pid int) bool {
 	st, ok := readStat(pid)
-	return ok && st.pgrp == l.PID && st.session == l.PID && pid != l.PID
+	return ok && st.pgrp == l.PID && st.session == l.PID && pid != l.PID && l.groupLeft()
 }
 
 // killMembers kills all at once where that can be done without a number, so that
