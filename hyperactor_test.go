@@ -242,6 +242,7 @@ func TestRealStartFails(t *testing.T) {
 	}{
 		{"bad name", hyperactor.Config{Host: "not a name"}},
 		{"front beyond this machine", hyperactor.Config{Front: "tcp:0.0.0.0:0"}},
+		{"no manager", hyperactor.Config{Manager: func(hyperactor.Parts) host.ProcManager { return nil }}},
 		{"front of an unknown kind", hyperactor.Config{Front: "pigeon:coop"}},
 	}
 	for _, tt := range tests {

@@ -19,6 +19,6 @@ func newLauncher(cfg Config, mark, dir string) (launch.Launcher, error) {
 		return native.New(native.Config{Log: cfg.Log}), nil
 	}
 	return keeper.New(keeper.Config{
-		Log: cfg.Log, Isolate: cfg.Isolate, Env: []string{host.Marker(mark)}, Records: filepath.Join(dir, "exits"),
+		Log: cfg.Log, Isolate: cfg.Isolate, Env: []string{host.Marker(mark)}, Records: filepath.Join(dir, "exits"), Remove: dir,
 	}), nil
 }

@@ -77,7 +77,10 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 	if err := rt.procs(&parts, service, local); err != nil {
 		return errors.Join(err, gw.Close(ctx))
 	}
-	parts.Manager = rt.manager(parts, token)
+	if parts.Manager = rt.manager(parts, token); parts.Manager == nil {
+		err := errors.New("Config.Manager returned no manager")
+		return errors.Join(err, parts.Local.Stop(ctx, rt.cfg.Grace), parts.Service.Stop(ctx, rt.cfg.Grace), gw.Close(ctx))
+	}
 	rt.host, rt.local = host.New(parts), parts.Local
 	return nil
 }

@@ -41,7 +41,7 @@ func awaitReady(ctx context.Context, h ProcHandle) (Endpoint, error) {
 // proc runs in another process of our own image.
 type ProcSpec struct {
 	Name    string   // unique among the living procs of the host (PM-2); see id.CheckName
-	Program string   // another program; "" is our own image (launch.Self)
+	Program string   // another program, which has to call hyperactor.Main too, unless its manager is host/cmdproc; "" is our own image (launch.Self)
 	Args    []string // arguments, without the program's name
 	Env     []string // "K=V", added to the environment that the manager builds; the last one of a key wins
 	Dir     string   // working directory; the host's if empty

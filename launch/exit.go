@@ -70,7 +70,10 @@ type Request struct {
 // Rusage is what the process used, itself and the children that it waited for.
 type Rusage struct {
 	User, System time.Duration
-	MaxRSS       int64 // bytes
+
+	// MaxRSS is in bytes. Linux counts from the fork: a program that never needed
+	// much shows what its parent, the keeper or the host, had then.
+	MaxRSS int64
 }
 
 // OK reports whether the proc ended by itself or when asked, with code 0.

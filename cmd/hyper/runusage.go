@@ -55,11 +55,12 @@ stdin is empty. A process that it leaves behind is killed when it ends.
 Output that nobody takes holds up who writes it, as in a pipeline, but it does not
 hold up a stop. Prefixed lines stay whole; other bytes go on as they come.
 
-SIGINT or SIGTERM stops all procs within the grace, a second SIGINT kills them.
+SIGINT, SIGTERM, SIGHUP or a closed stdout stops all procs within the grace, a
+second SIGINT kills them.
 SIGUSR1, or ENTER on a terminal, prints a table of the procs on stderr.
 
-The exit code is 0 if every proc has ended with 0, and otherwise that of the
-failed one with the lowest rank, 128+N if signal N has ended it. 125 is an error
-of hyper run itself, or a proc that ended with 0 and has failed nevertheless;
-126 a COMMAND that cannot be run, 127 one that is not found.
+The exit code is 0 if every proc has ended with 0, asked to or not, and otherwise
+that of the failed one with the lowest rank, 128+N if signal N has ended it. 125
+is an error of hyper run itself, or a proc that ended with 0 and has failed
+nevertheless; 126 a COMMAND that cannot be run, 127 one that is not found.
 `

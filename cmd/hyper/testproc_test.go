@@ -104,6 +104,9 @@ func notify(message string) error {
 // after runs a command that writes events to stdout, and prints them in short.
 // Each step is an event to wait for, with a signal to send then: "ready:INT".
 func after(steps, command []string) (code int, err error) {
+	// Under nohup SIGHUP is ignored, and would be by what we start. What we catch
+	// it does not inherit.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -101,7 +101,7 @@ func (f *fixture) agent(what string, how []agentOption) *agent {
 	a.orders = w
 	a.cmd.ExtraFiles = []*os.File{orders, replies}
 	a.cmd.Stderr = &a.stderr
-	a.cmd.Env = append(os.Environ(), agentVariable+"="+what+" "+f.kind.name, "TMPDIR="+f.dir, fastRace)
+	a.cmd.Env = append(os.Environ(), agentVariable+"="+what+" "+f.kind.name, "TMPDIR="+f.dir, "XDG_RUNTIME_DIR="+f.dir, fastRace)
 	for _, option := range how {
 		option(a.cmd)
 	}

@@ -70,8 +70,8 @@ func hostRows() []row {
 	}
 }
 
-// hostLeft removes what a killed host cannot remove: its directory of sockets.
-// It must be all that is left.
+// hostLeft removes what a killed host cannot remove: what its procs have said,
+// and without a guard its directory of sockets. It must be all that is left.
 func (f *fixture) hostLeft() {
 	f.Helper()
 	for _, name := range entries(f.dir) {
@@ -145,6 +145,9 @@ func dyingInStates(f *fixture) {
 	}
 	f.gone(below, settleBound)
 	f.processesGone(settleBound)
+	for _, name := range entries(f.dir) {
+		f.want(strings.HasPrefix(name, "hyper-logs-") || f.kind.name == "native", "the guard has removed the sockets", name)
+	}
 	f.hostLeft()
 }
 

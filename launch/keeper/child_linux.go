@@ -20,6 +20,9 @@ import (
 // process removes it at once (PS-6).
 const roleEnv = "HYPERACTOR_KEEPER"
 
+// removeEnv tells a guard what to remove in place of a host that cannot.
+const removeEnv = "HYPERACTOR_KEEPER_REMOVE"
+
 // The roles.
 const (
 	roleGuard    = "guard"
@@ -106,6 +109,10 @@ func guard(isolated bool) error {
 			return err
 		}
 	}
+	remove := os.Getenv(removeEnv)
+	if err := os.Unsetenv(removeEnv); err != nil {
+		return err
+	}
 	keeper, lifeline, err := startKeeper()
 	if err != nil {
 		return err
@@ -130,6 +137,9 @@ func guard(isolated bool) error {
 	close(continued)
 	passing.Wait()
 	tree.BuryAll()
+	if remove != "" && hostGone() {
+		return os.RemoveAll(remove)
+	}
 	return nil
 }
 

@@ -53,6 +53,11 @@ type Config struct {
 	// the host has seen once there are 64 KiB of them. No file if empty.
 	Records string
 
+	// Remove is a directory that the guard removes, with all that is in it, if
+	// the host ends without Close: that of its sockets, which are of no use to
+	// anybody then. None if empty.
+	Remove string
+
 	// Env is kept in the environment of guard and keeper, "K=V": a marker, so that
 	// launch.Census counts them.
 	Env []string

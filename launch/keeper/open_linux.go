@@ -28,7 +28,7 @@ func openSession(cfg Config) (*session, error) {
 	defer theirs.Close()
 	s := &session{
 		cfg: cfg, conn: c, mark: newMark(os.Getenv(launch.MarkEnv)),
-		lost: make(chan struct{}), gone: make(chan struct{}), calls: map[uint64]*call{},
+		lost: make(chan struct{}), gone: make(chan struct{}), calls: map[uint64]*call{}, home: here(),
 	}
 	if err := s.startGuard(theirs); err != nil {
 		return nil, errors.Join(fmt.Errorf("%w: %w", ErrNoKeeper, err), c.close())
@@ -72,7 +72,7 @@ func (s *session) startGuard(conn *os.File) (err error) {
 	s.guard, err = os.StartProcess(s.cfg.exe, []string{"hyper-keeper"}, &os.ProcAttr{
 		// The keeper is small and mostly waits: one processor, and little garbage.
 		Env: append([]string{
-			roleEnv + "=" + role, launch.MarkEnv + "=" + s.mark,
+			roleEnv + "=" + role, removeEnv + "=" + s.cfg.Remove, launch.MarkEnv + "=" + s.mark,
 			"GOMAXPROCS=1", "GOGC=25", "GORACE=atexit_sleep_ms=0",
 		}, s.cfg.Env...),
 		Files: []*os.File{null, stdout, stderr, conn},

@@ -31,6 +31,7 @@ type session struct {
 	conn  *conn
 	mark  string // of everything that descends from the guard
 	guard *os.Process
+	home  place          // the working directory of guard and keeper
 	out   *output.Output // what guard and keeper print: nothing, unless they crash
 	lost  chan struct{}  // closed when the connection has ended
 	gone  chan struct{}  // closed when nothing is left
@@ -227,7 +228,7 @@ func (s *session) start(spec launch.Spec, prog launch.Program, out *output.Outpu
 	s.mu.Unlock()
 	err := s.sendFiles(request{ID: c.id, Start: &start{
 		Path: prog.Path, Argv: prog.Argv, Env: withMark(spec.Env, mark),
-		Dir: directory(spec), Limits: spec.Limits, Mark: mark, Seen: seen,
+		Dir: s.directory(spec), Limits: spec.Limits, Mark: mark, Seen: seen,
 	}}, files)
 	if err == nil {
 		return c, nil
@@ -254,17 +255,30 @@ func withMark(env []string, mark string) []string {
 	return append(own, launch.MarkEnv+"="+mark)
 }
 
-// directory returns the working directory of a process. The keeper's own is
-// what ours once was.
-func directory(spec launch.Spec) string {
-	if spec.Dir != "" {
+// directory returns the working directory of a process: ours, which it inherits
+// from the keeper as long as we have not left it. Then nobody has to enter it
+// again, which a user that the process is to be may not be allowed to.
+func (s *session) directory(spec launch.Spec) string {
+	if spec.Dir != "" || here() == s.home {
 		return spec.Dir
 	}
 	dir, err := syscall.Getwd()
-	if err != nil { // removed: the keeper is in the same, or it is as good as any
+	if err != nil { // removed: the keeper's is as good as any
 		return ""
 	}
 	return dir
+}
+
+// place is a directory, whatever its name.
+type place struct{ dev, ino uint64 }
+
+// here returns the working directory of this process.
+func here() place {
+	var st unix.Stat_t
+	if err := unix.Stat(".", &st); err != nil {
+		return place{}
+	}
+	return place{uint64(st.Dev), st.Ino}
 }
 
 // sendFiles sends a request with descriptors.
