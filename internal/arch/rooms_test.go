@@ -39,7 +39,7 @@ func rooms() []room {
 		{dir: "host/hosttest", may: []string{"host", "actor/actortest", "launch/launchtest"}},
 		{dir: ".", may: []string{"host/localproc", "host/osproc", "launch/native", "launch/keeper"}, proc: true},
 		{dir: "cmd/...", may: []string{".", "host/cmdproc", "host/probe/httpprobe", "host/probe/grpcprobe", "launch/capture"}},
-		{dir: "examples/...", may: []string{"."}},
+		{dir: "examples/...", may: []string{".", "host/cmdproc"}},
 		{dir: "internal/memnet"},
 		{dir: "internal/torture"},
 		{dir: "internal/versus"},
