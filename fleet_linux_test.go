@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -45,15 +47,27 @@ func newFleet(tb testing.TB, cfg hyperactor.Config) *hyperactor.Runtime {
 	return rt
 }
 
-// man starts n sleeping procs, one after the other, and waits for all to run.
+// man starts n sleeping procs, eight at a time as a host does by default, and
+// waits for all to run.
 func man(tb testing.TB, rt *hyperactor.Runtime, n int) {
 	tb.Helper()
-	for i := range n {
-		if _, err := rt.Host().Spawn(context.Background(), host.ProcSpec{
-			Name: "sleep-" + strconv.Itoa(i), Program: "/bin/sleep", Args: []string{"1000"},
-		}); err != nil {
-			tb.Fatal(err)
-		}
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
+				if _, err := rt.Host().Spawn(context.Background(), host.ProcSpec{
+					Name: "sleep-" + strconv.Itoa(i), Program: "/bin/sleep", Args: []string{"1000"},
+				}); err != nil {
+					tb.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if tb.Failed() {
+		tb.FailNow()
 	}
 }
 

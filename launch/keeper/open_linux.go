@@ -70,10 +70,11 @@ func (s *session) startGuard(conn *os.File) (err error) {
 		isolate(attr)
 	}
 	s.guard, err = os.StartProcess(s.cfg.exe, []string{"hyper-keeper"}, &os.ProcAttr{
-		// The keeper is small and mostly waits: one processor, and little garbage.
+		// The keeper is small and mostly waits: two processors, so that a fork holds up
+		// nothing else, and little garbage.
 		Env: append([]string{
 			roleEnv + "=" + role, removeEnv + "=" + s.cfg.Remove, launch.MarkEnv + "=" + s.mark,
-			"GOMAXPROCS=1", "GOGC=25", "GORACE=atexit_sleep_ms=0",
+			"GOMAXPROCS=2", "GOGC=25", "GORACE=atexit_sleep_ms=0",
 		}, s.cfg.Env...),
 		Files: []*os.File{null, stdout, stderr, conn},
 		Sys:   attr,
