@@ -14,9 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hyperactor/hyperactor/actor"
-	"github.com/hyperactor/hyperactor/channel"
-	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/host/cmdproc"
 	"github.com/hyperactor/hyperactor/host/hosttest"
@@ -61,31 +58,16 @@ type bench struct {
 // newBench returns a bench that ends with t. The commands are copies of the
 // test binary that serve, unless their spec says otherwise.
 func newBench(t *testing.T, with func(*cmdproc.Config)) *bench {
-	dir, err := os.MkdirTemp("", "cmdproc-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	service, local := newID(t, "service"), newID(t, "local")
-	gw := gateway.New(gateway.Config{Self: service, Token: []byte("token"), Transports: channel.System(channel.SystemConfig{})})
-	t.Cleanup(func() { gw.Close(context.Background()) })
-	addr, err := gw.Listen(t.Context(), channel.Addr("unix:"+filepath.Join(dir, "host")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	parts := hosttest.NewParts(t)
 	launcher := native.New(native.Config{})
 	t.Cleanup(func() {
 		if err := launcher.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	b := &bench{T: t, mark: rand.Text(), said: newRecord(), parts: host.Config{
-		Name: service.Host, Gateway: gw, Front: addr, Back: addr,
-		Service: newProc(t, actor.Config{ID: service, Gateway: gw}),
-		Local:   newProc(t, actor.Config{ID: local, Gateway: gw}),
-	}}
+	b := &bench{T: t, mark: rand.Text(), said: newRecord(), parts: parts.Config}
 	cfg := cmdproc.Config{
-		Host: service.Host, Service: b.parts.Service, Gateway: gw, Launcher: launcher, Mark: b.mark, Types: hosttest.Types(),
+		Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Launcher: launcher, Mark: b.mark, Types: hosttest.Types(),
 		// The race detector has programs sleep when they exit.
 		Env:       append(os.Environ(), "GORACE=atexit_sleep_ms=0", variable+"=serve"),
 		KillBound: 100 * time.Millisecond,
@@ -128,25 +110,6 @@ func command(name, program string, args ...string) host.ProcSpec {
 // acting is the spec of a copy of the test binary that does something; see act.
 func acting(name string, words ...string) host.ProcSpec {
 	return host.ProcSpec{Name: name, Env: []string{variable + "=" + strings.Join(words, " ")}}
-}
-
-func newID(t *testing.T, name string) id.Proc {
-	t.Helper()
-	p, err := id.NewProc("alpha", name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func newProc(t *testing.T, cfg actor.Config) *actor.Proc {
-	t.Helper()
-	p, err := actor.NewProc(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Stop(context.Background(), time.Second) })
-	return p
 }
 
 // patience is how long a test waits for what should come at once.

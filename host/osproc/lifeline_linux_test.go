@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/host/hosttest"
 )
 
 // child is a child process whose host is the test itself.
@@ -66,7 +67,7 @@ func (c *child) start(fd string) {
 func (c *child) boots(version int) (n note) {
 	c.Helper()
 	b := boot{
-		Version: version, Once: []byte("once"), Proc: newID(c.T, "a"), Host: newID(c.T, "service"),
+		Version: version, Once: []byte("once"), Proc: hosttest.NewID(c.T, "a"), Host: hosttest.NewID(c.T, "service"),
 		Listen: channel.Addr("unix:" + filepath.Join(c.dir(), "a")),
 	}
 	if _, err := c.control.Write(message(b)); err != nil {

@@ -13,12 +13,9 @@ import (
 	"time"
 
 	"github.com/hyperactor/hyperactor/actor"
-	"github.com/hyperactor/hyperactor/channel"
-	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/host/hosttest"
 	"github.com/hyperactor/hyperactor/host/osproc"
-	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
 	"github.com/hyperactor/hyperactor/launch/keeper"
 	"github.com/hyperactor/hyperactor/launch/native"
@@ -59,31 +56,15 @@ type bench struct {
 func newBench(t *testing.T) *bench { return newBenchWith(t, native.New(native.Config{}), 0) }
 
 func newBenchWith(t *testing.T, launcher launch.Launcher, helpers int) *bench {
-	dir, err := os.MkdirTemp("", "osproc-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	service, local := newID(t, "service"), newID(t, "local")
-	token := []byte("token")
-	gw := gateway.New(gateway.Config{Self: service, Token: token, Transports: channel.System(channel.SystemConfig{})})
-	t.Cleanup(func() { gw.Close(context.Background()) })
-	addr, err := gw.Listen(t.Context(), channel.Addr("unix:"+filepath.Join(dir, "host")))
-	if err != nil {
-		t.Fatal(err)
-	}
+	parts := hosttest.NewParts(t)
 	t.Cleanup(func() {
 		if err := launcher.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	b := &bench{T: t, mark: rand.Text(), helpers: helpers, parts: host.Config{
-		Name: service.Host, Gateway: gw, Front: addr, Back: addr,
-		Service: newProc(t, actor.Config{ID: service, Gateway: gw}),
-		Local:   newProc(t, actor.Config{ID: local, Gateway: gw}),
-	}}
+	b := &bench{T: t, mark: rand.Text(), helpers: helpers, parts: parts.Config}
 	b.parts.Manager = osproc.New(osproc.Config{
-		Host: service.Host, Service: b.parts.Service, Gateway: gw, Launcher: launcher, Back: addr, Dir: dir, Token: token, Mark: b.mark,
+		Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Launcher: launcher, Back: parts.Back, Dir: parts.Dir, Token: parts.Token, Mark: b.mark,
 		Env: append(os.Environ(), "GORACE=atexit_sleep_ms=0"), // the race detector has programs sleep when they exit
 	})
 	t.Cleanup(func() {
@@ -94,25 +75,6 @@ func newBenchWith(t *testing.T, launcher launch.Launcher, helpers int) *bench {
 	})
 	b.host = host.New(b.parts)
 	return b
-}
-
-func newID(t *testing.T, name string) id.Proc {
-	t.Helper()
-	p, err := id.NewProc("alpha", name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
-
-func newProc(t *testing.T, cfg actor.Config) *actor.Proc {
-	t.Helper()
-	p, err := actor.NewProc(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Stop(context.Background(), time.Second) })
-	return p
 }
 
 // misbehaving is the spec of a proc that misbehaves before it is one.
