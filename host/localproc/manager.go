@@ -52,11 +52,11 @@ func New(cfg Config) *Manager {
 }
 
 // Spawn starts a proc; see host.ProcManager. A spec that asks for a program,
-// arguments, an environment or a directory is refused: a proc inside this
+// arguments, an environment, a directory or limits is refused: a proc inside this
 // process has none of its own.
 func (m *Manager) Spawn(ctx context.Context, spec host.ProcSpec) (host.ProcHandle, error) {
 	if spec.Program != "" || len(spec.Args) > 0 || len(spec.Env) > 0 || spec.Dir != "" || !spec.Limits.IsZero() {
-		return nil, &host.SpawnError{Name: spec.Name, Err: fmt.Errorf("a proc inside this process has no program, arguments, environment or directory of its own: %w", errors.ErrUnsupported)}
+		return nil, &host.SpawnError{Name: spec.Name, Err: fmt.Errorf("a proc inside this process has no program, arguments, environment, directory or limits of its own: %w", errors.ErrUnsupported)}
 	}
 	return m.roster.Spawn(ctx, spec, host.Start{Host: m.cfg.Host, Gateway: m.cfg.Gateway, Log: m.cfg.Log, Begin: m.begin})
 }
