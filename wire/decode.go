@@ -10,8 +10,10 @@ import (
 
 // What an envelope may hold at most, besides the length of a name (id.MaxName).
 const (
-	MaxVia  = 32  // procs in a source route
-	MaxCode = 256 // bytes in an error code
+	MaxVia        = 32   // procs in a source route
+	MaxCode       = 256  // bytes in an error code
+	MaxTraceState = 512  // bytes of a Trace's State, as the W3C's recommendation asks for
+	MaxParts      = 1024 // Bulk parts
 )
 
 // maxInterned bounds each table of a Decoder; a full one starts over.
@@ -25,14 +27,15 @@ type Decoder struct {
 	names  map[string]string   // checked names
 }
 
-// Decode reads the binary form of an envelope, all of b. Body aliases b.
+// Decode reads the binary form of an envelope, all of b. Body and Parts alias b.
 //
 // An error wraps Malformed. What came before the fault is in the envelope
 // then; From, if it is not zero, is who can be told.
 func (d *Decoder) Decode(b []byte) (Envelope, error) {
 	r := reader{rest: b, dec: d}
 	var e Envelope
-	e.Kind = Kind(r.byte())
+	kind := r.byte()
+	e.Kind = Kind(kind &^ (hasTrace | hasParts))
 	e.TTL = r.byte()
 	e.Reason = Reason(r.byte())
 	e.Call = r.uvarint()
@@ -41,6 +44,13 @@ func (d *Decoder) Decode(b []byte) (Envelope, error) {
 	e.Via = r.via()
 	e.Method = r.name()
 	e.Code = r.code()
+	if kind&hasTrace != 0 {
+		e.Trace = r.trace()
+	}
+	var sizes []uint64
+	if kind&hasParts != 0 {
+		sizes = r.sizes()
+	}
 	if r.fault == "" && !e.Kind.Valid() {
 		r.fault = "unknown kind"
 	}
@@ -50,14 +60,32 @@ func (d *Decoder) Decode(b []byte) (Envelope, error) {
 	if r.fault != "" {
 		return e, fmt.Errorf("%w: envelope of %d bytes: %s", Malformed, len(b), r.fault)
 	}
-	if len(r.rest) > 0 {
-		e.Body = r.rest
-	}
+	e.Body, e.Parts = split(r.rest, sizes)
 	return e, nil
 }
 
+// split takes the parts, whose sizes fit into tail, off its end.
+func split(tail []byte, sizes []uint64) (body []byte, parts []Bulk) {
+	size := len(tail)
+	for _, n := range sizes {
+		size -= int(n)
+	}
+	if size > 0 {
+		body = tail[:size:size]
+	}
+	if sizes == nil {
+		return body, nil
+	}
+	parts = make([]Bulk, len(sizes))
+	for i, n := range sizes {
+		parts[i] = NewBulk(tail[size : size+int(n) : size+int(n)])
+		size += int(n)
+	}
+	return body, parts
+}
+
 // Valid reports whether k is one of the kinds.
-func (k Kind) Valid() bool { return Send <= k && k <= Gone }
+func (k Kind) Valid() bool { return Send <= k && k <= Down }
 
 // reader takes an envelope apart. After the first fault it returns zeros.
 type reader struct {
@@ -214,6 +242,47 @@ func (r *reader) via() []id.Proc {
 		return nil
 	}
 	return via
+}
+
+func (r *reader) trace() *Trace {
+	var t Trace
+	r.fill(t.ID[:])
+	r.fill(t.Span[:])
+	t.Flags = r.byte()
+	t.State = string(r.string(MaxTraceState))
+	if r.fault == "" && (t.ID == [16]byte{} || t.Span == [8]byte{}) {
+		r.fail("a trace without id or span")
+	}
+	return &t
+}
+
+func (r *reader) fill(b []byte) {
+	from := r.rest
+	r.skip(len(b))
+	copy(b, from)
+}
+
+// sizes reads the sizes of parts, which are to be in what is left.
+func (r *reader) sizes() []uint64 {
+	n := r.uvarint()
+	if r.fault == "" && (n == 0 || n > MaxParts) {
+		r.fail("no parts, or too many")
+		return nil
+	}
+	sizes := make([]uint64, 0, n)
+	var sum uint64
+	for range n {
+		size := r.uvarint()
+		if size > uint64(len(r.rest)) {
+			r.fail("cut short")
+		}
+		sizes = append(sizes, size)
+		sum += size
+	}
+	if sum > uint64(len(r.rest)) { // cannot wrap: MaxParts times a length
+		r.fail("cut short")
+	}
+	return sizes
 }
 
 // remember adds to a table, which starts over when it is full.

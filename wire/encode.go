@@ -8,12 +8,15 @@ import (
 
 // The binary form of an Envelope, in this order:
 //
-//	kind, ttl, reason   one byte each
+//	kind, ttl, reason   one byte each; a trace or parts are bits of kind
 //	call                uvarint
 //	from, to            actors
 //	via                 uvarint count, then that many procs
 //	method, code        strings
-//	body                the rest
+//	trace               if there: id 16 bytes, span 8, flags 1, state as a string
+//	parts               if there: uvarint count, then the length of each as a uvarint
+//	body                the rest, without the parts
+//	the parts           each as it is
 //
 // A string is a uvarint length and its bytes. A proc is host and name as
 // strings and the UID as 8 bytes, or the single byte 0 for the zero Proc. An
@@ -23,15 +26,32 @@ import (
 // From comes early so that the sender of an envelope that turns out to be
 // malformed further on can still be told.
 
+// Bits of the byte that holds the kind.
+const (
+	hasTrace = 0x80
+	hasParts = 0x40
+)
+
 // Append appends the binary form of e to b and returns the extended slice.
 func (e *Envelope) Append(b []byte) []byte {
-	return append(e.AppendHeader(b), e.Body...)
+	b = append(e.AppendHeader(b), e.Body...)
+	for i := range e.Parts {
+		b = append(b, e.Parts[i].bytes()...)
+	}
+	return b
 }
 
 // AppendHeader appends everything that comes before the body, so that a large
 // body need not be copied.
 func (e *Envelope) AppendHeader(b []byte) []byte {
-	b = append(b, byte(e.Kind), e.TTL, byte(e.Reason))
+	kind := byte(e.Kind)
+	if e.Trace != nil {
+		kind |= hasTrace
+	}
+	if len(e.Parts) > 0 {
+		kind |= hasParts
+	}
+	b = append(b, kind, e.TTL, byte(e.Reason))
 	b = binary.AppendUvarint(b, e.Call)
 	b = appendActor(b, e.From)
 	b = appendActor(b, e.To)
@@ -40,7 +60,18 @@ func (e *Envelope) AppendHeader(b []byte) []byte {
 		b = appendProc(b, p)
 	}
 	b = appendString(b, e.Method)
-	return appendString(b, e.Code)
+	b = appendString(b, e.Code)
+	if t := e.Trace; t != nil {
+		b = append(append(append(b, t.ID[:]...), t.Span[:]...), t.Flags)
+		b = appendString(b, t.State)
+	}
+	if len(e.Parts) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(e.Parts)))
+	}
+	for i := range e.Parts {
+		b = binary.AppendUvarint(b, uint64(e.Parts[i].Len()))
+	}
+	return b
 }
 
 // Size returns the length of the binary form of e.
@@ -48,6 +79,15 @@ func (e *Envelope) Size() int {
 	n := 3 + uvarintSize(e.Call) + actorSize(e.From) + actorSize(e.To) + uvarintSize(uint64(len(e.Via)))
 	for _, p := range e.Via {
 		n += procSize(p)
+	}
+	if t := e.Trace; t != nil {
+		n += 25 + stringSize(t.State)
+	}
+	if len(e.Parts) > 0 {
+		n += uvarintSize(uint64(len(e.Parts)))
+	}
+	for i := range e.Parts {
+		n += uvarintSize(uint64(e.Parts[i].Len())) + e.Parts[i].Len()
 	}
 	return n + stringSize(e.Method) + stringSize(e.Code) + len(e.Body)
 }

@@ -14,7 +14,17 @@ type Envelope struct {
 	Via    []id.Proc // source route: the procs whose gateways it passes, nearest first (MS-13)
 	Method string
 	Code   string // in a Reply: the handler's error code; "" means success
+	Trace  *Trace // what this message is a part of; nil if nobody traces
 	Body   []byte // CBOR of the request or reply; the text of an error or a detail otherwise
+	Parts  []Bulk // bytes that travel beside the body, which names them by their order (MS-9)
+}
+
+// Trace is a W3C trace context: https://www.w3.org/TR/trace-context/.
+type Trace struct {
+	ID    [16]byte // trace-id; never zero
+	Span  [8]byte  // parent-id: the span that sent the message; never zero
+	Flags byte     // trace-flags
+	State string   // tracestate, MaxTraceState bytes at most
 }
 
 // DefaultTTL is the number of hops that a new envelope may take.
@@ -25,6 +35,9 @@ type Kind uint8
 
 // The kinds. Send to Return travel between actors, the rest between gateways
 // and procs.
+//
+// There is at most one Down for a Watch: it comes from the proc of the actor,
+// or whoever watches makes it itself when the actor's proc is Gone (AC-10).
 const (
 	Send     Kind = iota + 1 // one way
 	Call                     // wants a Reply
@@ -34,5 +47,8 @@ const (
 	Resume                   // From takes messages again
 	Resolve                  // asks a gateway where proc To.Proc is
 	Resolved                 // answers: Body is the address, empty for "through me"; Reason NoRoute if there is none
-	Gone                     // From.Proc has ended or cannot be reached any more
+	Gone                     // From.Proc has ended or cannot be reached any more; Code and Body say why
+	Watch                    // From wants to be told of the end of the actor To; Call names the watch
+	Unwatch                  // From does not want that any more
+	Down                     // answers a Watch: From has ended; Reason, Code and Body say how
 )

@@ -30,9 +30,18 @@ func anyEnvelope() *rapid.Generator[Envelope] {
 		}
 		return proc.Draw(t, "of").Actor(rapid.OneOf(name, rapid.Just("")).Draw(t, "actor"))
 	})
+	trace := rapid.Custom(func(t *rapid.T) Trace {
+		return Trace{
+			ID: [16]byte{15: rapid.ByteMin(1).Draw(t, "id")}, Span: [8]byte{7: rapid.ByteMin(1).Draw(t, "span")},
+			Flags: rapid.Byte().Draw(t, "flags"), State: rapid.StringN(0, 20, MaxTraceState).Draw(t, "state"),
+		}
+	})
+	part := rapid.Custom(func(t *rapid.T) Bulk {
+		return NewBulk(rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "part"))
+	})
 	return rapid.Custom(func(t *rapid.T) Envelope {
 		e := Envelope{
-			Kind:   Kind(rapid.IntRange(int(Send), int(Gone)).Draw(t, "kind")),
+			Kind:   Kind(rapid.IntRange(int(Send), int(Down)).Draw(t, "kind")),
 			TTL:    rapid.Uint8().Draw(t, "ttl"),
 			Reason: Reason(rapid.IntRange(0, int(ShuttingDown)).Draw(t, "reason")),
 			Call:   rapid.Uint64().Draw(t, "call"),
@@ -40,13 +49,18 @@ func anyEnvelope() *rapid.Generator[Envelope] {
 			Via:    rapid.SliceOfN(proc, 0, 4).Draw(t, "via"),
 			Method: rapid.OneOf(name, rapid.Just("")).Draw(t, "method"),
 			Code:   rapid.StringN(0, 20, MaxCode).Draw(t, "code"),
+			Trace:  rapid.Ptr(trace, true).Draw(t, "trace"),
 			Body:   rapid.SliceOfN(rapid.Byte(), 0, 100).Draw(t, "body"),
+			Parts:  rapid.SliceOfN(part, 0, 4).Draw(t, "parts"),
 		}
 		if len(e.Via) == 0 {
 			e.Via = nil
 		}
 		if len(e.Body) == 0 {
 			e.Body = nil
+		}
+		if len(e.Parts) == 0 {
+			e.Parts = nil
 		}
 		return e
 	})
@@ -77,7 +91,7 @@ func TestDecodeRefuses(t *testing.T) {
 	for name, b := range map[string][]byte{
 		"nothing":       nil,
 		"kind 0":        change(func(e *Envelope) { e.Kind = 0 }),
-		"kind too high": change(func(e *Envelope) { e.Kind = Gone + 1 }),
+		"kind too high": change(func(e *Envelope) { e.Kind = Down + 1 }),
 		"reason":        change(func(e *Envelope) { e.Reason = ShuttingDown + 1 }),
 		"method":        change(func(e *Envelope) { e.Method = "a b" }),
 		"long method":   change(func(e *Envelope) { e.Method = long }),
@@ -89,6 +103,11 @@ func TestDecodeRefuses(t *testing.T) {
 		"long via":      change(func(e *Envelope) { e.Via = make([]id.Proc, MaxVia+1) }),
 		"long code":     change(func(e *Envelope) { e.Code = strings.Repeat("x", MaxCode+1) }),
 		"binary code":   change(func(e *Envelope) { e.Code = "\xff" }),
+		"no trace id":   change(func(e *Envelope) { e.Trace = &Trace{Span: [8]byte{1}} }),
+		"no span":       change(func(e *Envelope) { e.Trace = &Trace{ID: [16]byte{1}} }),
+		"long state":    change(func(e *Envelope) { e.Trace = &Trace{[16]byte{1}, [8]byte{1}, 0, strings.Repeat("x", MaxTraceState+1)} }),
+		"many parts":    change(func(e *Envelope) { e.Parts = make([]Bulk, MaxParts+1) }),
+		"long part":     append([]byte{byte(Send) | hasParts, 8, 0, 0, 0, 0, 0, 0, 0}, 1, 2, 0),
 		"long uvarint":  append([]byte{byte(Send), 8, 0, 0x80, 0}, make([]byte, 20)...),
 	} {
 		var dec Decoder
@@ -134,10 +153,11 @@ func TestDecoderForgets(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(sample.Append(nil))
-	for k := Send; k <= Gone; k++ {
+	for k := Send; k <= Down; k++ {
 		e := Envelope{Kind: k, TTL: 1, To: sample.To, Reason: NoRoute, Code: "x"}
 		f.Add(e.Append(nil))
 	}
+	f.Add((&Envelope{Kind: Call, Trace: &Trace{ID: [16]byte{1}, Span: [8]byte{1}, State: "a=1"}, Parts: []Bulk{NewBulk([]byte("x")), {}}}).Append(nil))
 	f.Add([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0})
 	var shared Decoder
 	f.Fuzz(func(t *testing.T, b []byte) {
