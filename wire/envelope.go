@@ -52,3 +52,7 @@ const (
 	Unwatch                  // From does not want that any more
 	Down                     // answers a Watch: From has ended; Reason, Code and Body say how
 )
+
+// Returns reports whether an envelope of this kind comes back, as a Return or
+// a Down, when it cannot be delivered (MS-3).
+func (k Kind) Returns() bool { return k == Send || k == Call || k == Watch }
