@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -38,6 +39,42 @@ func (e *SendError) Is(target error) bool {
 
 // Unwrap returns Err.
 func (e *SendError) Unwrap() error { return e.Err }
+
+// Causes takes the causes of ends over the wire, so that whoever waits for a
+// proc that ended elsewhere gets more than a text. Both methods may be called
+// concurrently.
+type Causes interface {
+	// Encode returns what says cause, and false if it is not of the kinds that
+	// it knows.
+	Encode(cause error) (code string, body []byte, ok bool)
+
+	// Decode is the inverse. Bytes that make no sense are an error of their own.
+	Decode(code string, body []byte) (error, error)
+}
+
+// say puts cause into e: as Causes does it, or as a text.
+func (g *Gateway) say(e *wire.Envelope, cause error) {
+	if g.cfg.Causes != nil {
+		if code, body, ok := g.cfg.Causes.Encode(cause); ok && code != "" {
+			e.Code, e.Body = code, body
+			return
+		}
+	}
+	e.Body = []byte(cause.Error())
+}
+
+// hear returns the cause that is in e.
+func (g *Gateway) hear(e *wire.Envelope) error {
+	if e.Code == "" {
+		return errors.New(string(e.Body))
+	}
+	if g.cfg.Causes != nil {
+		if cause, err := g.cfg.Causes.Decode(e.Code, e.Body); err == nil {
+			return cause
+		}
+	}
+	return fmt.Errorf("a cause of the kind %q, which is not known here", e.Code)
+}
 
 // Stats counts what a gateway did since it was made.
 type Stats struct {

@@ -37,12 +37,16 @@ type Gateway struct {
 	listeners []net.Listener
 	cancels   map[uint64]context.CancelFunc // of what runs in the background
 	locals    map[id.Proc]Local
+	everybody []Local // the locals; nil if that has to be found out; the elements never change
 	uplink    id.Proc // zero if there is none
+	attaching bool    // an uplink is about to be found
 	routes    map[id.Proc]*route
 	links     map[*link]struct{}
 	ends      ends                           // why procs have ended that were unrouted
 	askers    map[id.Proc]map[*link]struct{} // who is to be told when a proc ends
-	asks      map[uint64]*ask                // Resolves without an answer
+	asks      map[uint64]*ask                // Resolves and Attaches without an answer
+	attached  map[string]*link               // by the name of the host whose procs are reached through it
+	forwards  int                            // asks on behalf of others
 	serial    uint64                         // of cancels and asks
 }
 
@@ -71,6 +75,8 @@ type Config struct {
 	GoneBound time.Duration
 
 	QueueBytes int // per peer; 4 MiB if zero (MS-7)
+
+	Causes Causes // takes the causes of ends over the wire; they become texts if nil
 }
 
 func (c Config) withDefaults() Config {
@@ -89,18 +95,19 @@ const maxShakes = 64
 // New returns a gateway that listens nowhere and knows nobody.
 func New(cfg Config) *Gateway {
 	return &Gateway{
-		cfg:     cfg.withDefaults(),
-		epoch:   id.NewUID(),
-		quit:    make(chan struct{}),
-		closed:  make(chan struct{}),
-		shakes:  make(chan struct{}, maxShakes),
-		cancels: make(map[uint64]context.CancelFunc),
-		locals:  make(map[id.Proc]Local),
-		routes:  make(map[id.Proc]*route),
-		links:   make(map[*link]struct{}),
-		ends:    ends{causes: make(map[id.Proc]error)},
-		askers:  make(map[id.Proc]map[*link]struct{}),
-		asks:    make(map[uint64]*ask),
+		cfg:      cfg.withDefaults(),
+		epoch:    id.NewUID(),
+		quit:     make(chan struct{}),
+		closed:   make(chan struct{}),
+		shakes:   make(chan struct{}, maxShakes),
+		cancels:  make(map[uint64]context.CancelFunc),
+		locals:   make(map[id.Proc]Local),
+		routes:   make(map[id.Proc]*route),
+		links:    make(map[*link]struct{}),
+		ends:     ends{causes: make(map[id.Proc]error)},
+		askers:   make(map[id.Proc]map[*link]struct{}),
+		asks:     make(map[uint64]*ask),
+		attached: make(map[string]*link),
 	}
 }
 
@@ -114,7 +121,7 @@ func (g *Gateway) Bind(p id.Proc, l Local) error {
 	if _, ok := g.locals[p]; ok {
 		return fmt.Errorf("proc %v is bound already", p)
 	}
-	g.locals[p] = l
+	g.locals[p], g.everybody = l, nil
 	return nil
 }
 
@@ -124,10 +131,11 @@ func (g *Gateway) Unbind(p id.Proc, cause error) {
 	g.mu.Lock()
 	_, ok := g.locals[p]
 	delete(g.locals, p)
+	g.everybody = nil
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
 	if ok {
-		told.gone(p, cause)
+		g.tell(told, p, cause)
 	}
 }
 

@@ -119,6 +119,7 @@ func (w *network) node(name string, change ...func(*gateway.Config)) *node {
 	for _, f := range change {
 		f(&cfg)
 	}
+	p = cfg.Self
 	n := &node{t: w.t, id: p, Gateway: gateway.New(cfg), changed: make(chan struct{}, 1)}
 	if err := n.Bind(p, n); err != nil {
 		w.t.Fatal(err)

@@ -16,8 +16,11 @@ func (g *Gateway) receive(l *link, e wire.Envelope) {
 	case wire.Resolve:
 		g.resolve(l, e)
 		return
-	case wire.Resolved:
-		g.resolved(l, e)
+	case wire.Attach:
+		g.attach(l, e)
+		return
+	case wire.Resolved, wire.Attached:
+		g.answered(l, e)
 		return
 	case wire.Gone:
 		g.heardGone(l, e)
@@ -58,7 +61,7 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 	if r != nil && to == e.To.Proc {
 		g.noteAskerLocked(to, from)
 	}
-	if r != nil && r.hop == nil && r.addr != "" && g.parkLocked(to, &e) {
+	if (r != nil && r.hop == nil && r.addr != "" || r == nil && g.attached[to.Host] != nil) && g.parkLocked(to, &e) {
 		g.mu.Unlock()
 		return
 	}
@@ -119,12 +122,16 @@ func (g *Gateway) bounce(from *link, e wire.Envelope, reason wire.Reason, detail
 
 // giveBack is bounce with a Code.
 func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code, detail string) {
-	if e.Kind != wire.Send && e.Kind != wire.Call || e.From.Proc.IsZero() {
+	if !e.Kind.Returns() || e.From.Proc.IsZero() {
 		g.stats.dropped.Add(1)
 		return
 	}
+	kind := wire.Return
+	if e.Kind == wire.Watch {
+		kind = wire.Down
+	}
 	back := wire.Envelope{
-		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: e.Call,
+		Kind: kind, TTL: wire.DefaultTTL, Reason: reason, Call: e.Call,
 		To: e.From, From: e.To, Method: e.Method, Code: code, Body: []byte(detail),
 	}
 	g.mu.RLock()
@@ -151,39 +158,94 @@ func (g *Gateway) resolve(l *link, e wire.Envelope) {
 		From: p.Actor(""), To: e.From,
 	}
 	g.mu.Lock()
-	addr, ok := g.whereLocked(p)
+	addr, ok := g.whereLocked(p, l)
 	if ok {
 		g.noteAskerLocked(p, l)
 	}
+	elsewhere := !ok && e.TTL > 1 && g.forwardLocked(p, l, answer)
 	g.mu.Unlock()
-	if ok {
+	switch {
+	case elsewhere:
+		return
+	case ok:
 		answer.Body = []byte(addr)
-	} else {
+	default:
 		answer.Reason = wire.NoRoute
 	}
 	l.sess.TrySend(&answer)
 }
 
-// whereLocked returns the address of a proc that is here ("") or to which we
-// have a way of our own.
-func (g *Gateway) whereLocked(p id.Proc) (channel.Addr, bool) {
+// maxForwards bounds the questions of others that we look into at a time.
+const maxForwards = 256
+
+// forwardLocked looks for p on behalf of the peer of l, where we would look
+// ourselves, and answers then. It reports false if there is nowhere to look.
+func (g *Gateway) forwardLocked(p id.Proc, l *link, answer wire.Envelope) bool {
+	if l.peer == g.uplink || g.attached[p.Host] == l || g.forwards >= maxForwards || g.closing {
+		return false
+	}
+	_, f, err := g.searchLocked(p)
+	if err != nil {
+		return false
+	}
+	g.forwards++
+	g.wg.Go(func() {
+		if f != nil {
+			<-f.done
+		}
+		g.mu.Lock()
+		g.forwards--
+		if answer.Via = g.pathLocked(p); answer.Via == nil {
+			answer.Reason = wire.NoRoute
+		} else {
+			g.noteAskerLocked(p, l)
+		}
+		g.mu.Unlock()
+		l.sess.TrySend(&answer)
+	})
+	return true
+}
+
+// pathLocked returns the gateways that messages to p pass after ours, or nil
+// if there is no way.
+func (g *Gateway) pathLocked(p id.Proc) []id.Proc {
+	r := g.routes[p]
+	switch {
+	case r == nil || r.hop == nil || len(r.via) >= wire.MaxVia-1:
+		return nil
+	case len(r.via) > 0:
+		return r.via
+	}
+	return []id.Proc{r.hop.peer}
+}
+
+// whereLocked returns the address of a proc to which we have a way of our own,
+// for the peer of asker. It is "" if the way is through us: the proc is here,
+// or its address is good for nothing where the peer is.
+func (g *Gateway) whereLocked(p id.Proc, asker *link) (channel.Addr, bool) {
 	if _, ok := g.locals[p]; ok {
 		return "", true
 	}
 	r := g.routes[p]
+	var addr channel.Addr
 	switch {
 	case r == nil:
 		return "", false
 	case r.fixed:
-		return r.addr, true
+		addr = r.addr
 	case r.hop != nil && r.hop.peer == p:
-		return channel.Addr(r.hop.sess.Peer().Addr), true
+		addr = channel.Addr(r.hop.sess.Peer().Addr)
+	default:
+		return "", false
 	}
-	return "", false
+	if asker.peer.Host != p.Host && addr.Network() == "unix" {
+		addr = "" // a path on another machine
+	}
+	return addr, true
 }
 
-// resolved hands an answer to whoever asked.
-func (g *Gateway) resolved(l *link, e wire.Envelope) {
+// answered hands an answer to whoever asked.
+func (g *Gateway) answered(l *link, e wire.Envelope) {
 	g.mu.Lock()
 	a := g.asks[e.Call]
 	delete(g.asks, e.Call)
@@ -201,10 +263,10 @@ func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 	defer g.mu.Unlock()
 	r := g.routes[p]
 	_, local := g.locals[p]
-	if p.IsZero() || local || l.peer != g.uplink && l.peer != p && (r == nil || r.hop != l) {
+	if p.IsZero() || local || l.peer != g.uplink && l.peer != p && g.attached[p.Host] != l && (r == nil || r.hop != l) {
 		g.stats.dropped.Add(1)
 		return
 	}
-	cause := sendError(p, wire.PeerGone, errors.New(string(e.Body)))
+	cause := sendError(p, wire.PeerGone, g.hear(&e))
 	g.goLocked(func() { g.Unroute(p, cause) })
 }

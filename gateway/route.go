@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -93,7 +94,7 @@ func (g *Gateway) Unroute(p id.Proc, cause error) {
 	g.mu.Lock()
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
-	told.gone(p, cause)
+	g.tell(told, p, cause)
 }
 
 // foundLocked ends the time in which the proc counts as lost. It reports
@@ -112,6 +113,7 @@ func (r *route) foundLocked() bool {
 func (g *Gateway) lost(l *link, err error) {
 	g.mu.Lock()
 	l.lost = true
+	g.detachLocked(l)
 	for p, who := range g.askers {
 		if delete(who, l); len(who) == 0 {
 			delete(g.askers, p)
@@ -205,23 +207,21 @@ func (g *Gateway) gone(p id.Proc, err error) {
 	}
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
-	told.gone(p, sendError(p, wire.PeerGone, err))
+	g.tell(told, p, sendError(p, wire.PeerGone, err))
 }
 
 // audience is who learns that a proc is gone.
 type audience struct {
-	locals []Local
+	locals []Local // of the gateway, not to be changed; the proc itself may be among them
 	peers  []*link
 }
 
 // toTellLocked returns who must learn that p is gone, and forgets who asked.
 func (g *Gateway) toTellLocked(p id.Proc) audience {
-	var a audience
-	for q, l := range g.locals {
-		if q != p {
-			a.locals = append(a.locals, l)
-		}
+	if g.everybody == nil {
+		g.everybody = slices.Collect(maps.Values(g.locals))
 	}
+	a := audience{locals: g.everybody}
 	for l := range g.askers[p] {
 		a.peers = append(a.peers, l)
 	}
@@ -229,18 +229,22 @@ func (g *Gateway) toTellLocked(p id.Proc) audience {
 	return a
 }
 
-func (a audience) gone(p id.Proc, cause error) {
+// tell tells the audience that p is gone.
+func (g *Gateway) tell(a audience, p id.Proc, cause error) {
 	if cause == nil {
 		cause = sendError(p, wire.PeerGone, nil)
 	}
 	for _, l := range a.locals {
 		l.Gone(p, cause)
 	}
+	if len(a.peers) == 0 {
+		return
+	}
+	e := wire.Envelope{Kind: wire.Gone, TTL: wire.DefaultTTL, From: p.Actor(""), Reason: wire.PeerGone}
+	g.say(&e, cause)
 	for _, l := range a.peers {
-		l.sess.TrySend(&wire.Envelope{
-			Kind: wire.Gone, TTL: wire.DefaultTTL, From: p.Actor(""), To: l.peer.Actor(""),
-			Reason: wire.PeerGone, Body: []byte(cause.Error()),
-		})
+		e.To = l.peer.Actor("")
+		l.sess.TrySend(&e)
 	}
 }
 

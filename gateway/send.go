@@ -27,10 +27,10 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 			return nil
 		}
 		if l == nil {
-			var err error
-			if l, err = g.reach(ctx, nextProc(e)); err != nil {
+			if _, err := g.reach(ctx, nextProc(e)); err != nil {
 				return err
 			}
+			continue // the way may be a source route
 		}
 		err := l.sess.Send(ctx, e)
 		if err == nil {
@@ -130,7 +130,7 @@ func (g *Gateway) searchLocked(p id.Proc) (*link, *search, error) {
 	if cause := g.ends.causes[p]; r == nil && cause != nil {
 		return nil, nil, sendError(p, wire.NoRoute, cause)
 	}
-	if p.IsZero() || (r == nil || r.addr == "") && (g.uplink.IsZero() || g.uplink == p) {
+	if p.IsZero() || (r == nil || r.addr == "") && g.askLocked(p) == nil {
 		return nil, nil, sendError(p, wire.NoRoute, nil)
 	}
 	if g.closing {
@@ -173,11 +173,15 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 		if len(f.parked) == 0 {
 			break
 		}
-		parked := f.parked
+		parked, via := f.parked, r.via
 		f.parked, f.bytes = nil, 0
 		g.mu.Unlock()
 		for _, m := range parked {
-			g.passOn(nil, l, p, m)
+			to := p
+			if len(via) > 0 && len(m.Via) == 0 {
+				m.Via, to = via, via[0]
+			}
+			g.passOn(nil, l, to, m)
 		}
 		g.mu.Lock()
 	}
@@ -190,11 +194,11 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 	close(f.done)
 }
 
-// lookFor tries the address that is known, then asks the uplink: siblings talk
-// directly, and through the uplink only if they cannot.
+// lookFor tries the address that is known, then asks whoever may know more:
+// siblings talk directly, and through their host only if they cannot.
 func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, error) {
 	g.mu.RLock()
-	addr, up := r.addr, g.uplink
+	addr, up := r.addr, g.askLocked(p)
 	g.mu.RUnlock()
 	var direct error
 	if addr != "" {
@@ -204,14 +208,14 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 		}
 		direct = err
 	}
-	if up.IsZero() || up == p {
+	if up == nil {
 		return nil, sendError(p, wire.NoRoute, direct)
 	}
-	via, err := g.reach(ctx, up)
+	via, err := up(ctx)
 	if err != nil {
-		return nil, sendError(p, wire.NoRoute, fmt.Errorf("uplink: %w", err))
+		return nil, sendError(p, wire.NoRoute, err)
 	}
-	told, err := g.ask(ctx, via, p)
+	told, path, err := g.ask(ctx, via, p)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +229,30 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 		}
 		g.cfg.Log.Info("through the uplink, for lack of a direct way", "proc", p, "err", err)
 	}
+	if len(path) > 0 {
+		g.mu.Lock()
+		r.via = append([]id.Proc{via.peer}, path...)
+		g.mu.Unlock()
+	}
 	return via, nil
+}
+
+// askLocked returns how to reach whoever may know where p is: the gateway of
+// its host if that is attached to us, or our uplink. Nil: nobody does.
+func (g *Gateway) askLocked(p id.Proc) func(context.Context) (*link, error) {
+	if l := g.attached[p.Host]; l != nil && l.peer != p {
+		return func(context.Context) (*link, error) { return l, nil }
+	}
+	if up := g.uplink; !up.IsZero() && up != p {
+		return func(ctx context.Context) (*link, error) {
+			l, err := g.reach(ctx, up)
+			if err != nil {
+				err = fmt.Errorf("uplink: %w", err)
+			}
+			return l, err
+		}
+	}
+	return nil
 }
 
 // whyMissing waits, while p counts as lost, for whoever knows why: a proc that
@@ -248,15 +275,27 @@ func (g *Gateway) whyMissing(ctx context.Context, p id.Proc, r *route, err error
 	return err
 }
 
-// ask is a Resolve that waits for its answer.
+// ask is a question to a peer that waits for its answer.
 type ask struct {
 	of     *link
 	answer chan wire.Envelope // capacity 1
 }
 
 // ask asks the peer of l where p is. The answer is an address, or "" if p is
-// reached through that peer.
-func (g *Gateway) ask(ctx context.Context, l *link, p id.Proc) (channel.Addr, error) {
+// reached through that peer and then through the gateways in path.
+func (g *Gateway) ask(ctx context.Context, l *link, p id.Proc) (addr channel.Addr, path []id.Proc, err error) {
+	e, err := g.request(ctx, l, &wire.Envelope{Kind: wire.Resolve, To: p.Actor("")})
+	if err != nil {
+		return "", nil, sendError(p, wire.NoRoute, err)
+	}
+	if e.Reason != 0 {
+		return "", nil, sendError(p, e.Reason, fmt.Errorf("says %v", l.peer))
+	}
+	return channel.Addr(e.Body), e.Via, nil
+}
+
+// request asks the peer of l and waits for its answer.
+func (g *Gateway) request(ctx context.Context, l *link, e *wire.Envelope) (wire.Envelope, error) {
 	a := &ask{of: l, answer: make(chan wire.Envelope, 1)}
 	g.mu.Lock()
 	g.serial++
@@ -268,22 +307,16 @@ func (g *Gateway) ask(ctx context.Context, l *link, p id.Proc) (channel.Addr, er
 		delete(g.asks, n)
 		g.mu.Unlock()
 	}()
-	err := l.sess.Send(ctx, &wire.Envelope{
-		Kind: wire.Resolve, TTL: wire.DefaultTTL, Call: n,
-		From: g.cfg.Self.Actor(""), To: p.Actor(""),
-	})
-	if err != nil {
-		return "", sendError(p, wire.NoRoute, err)
+	e.TTL, e.Call, e.From = wire.DefaultTTL, n, g.cfg.Self.Actor("")
+	if err := l.sess.Send(ctx, e); err != nil {
+		return wire.Envelope{}, err
 	}
 	select {
-	case e := <-a.answer:
-		if e.Reason != 0 {
-			return "", sendError(p, e.Reason, fmt.Errorf("says %v", l.peer))
-		}
-		return channel.Addr(e.Body), nil
+	case answer := <-a.answer:
+		return answer, nil
 	case <-l.down:
-		return "", sendError(p, wire.NoRoute, fmt.Errorf("lost %v, who was asked", l.peer))
+		return wire.Envelope{}, fmt.Errorf("lost %v, who was asked", l.peer)
 	case <-ctx.Done():
-		return "", sendError(p, wire.NoRoute, fmt.Errorf("%v was asked and did not answer: %w", l.peer, context.Cause(ctx)))
+		return wire.Envelope{}, fmt.Errorf("%v was asked and did not answer: %w", l.peer, context.Cause(ctx))
 	}
 }

@@ -85,7 +85,7 @@ func split(tail []byte, sizes []uint64) (body []byte, parts []Bulk) {
 }
 
 // Valid reports whether k is one of the kinds.
-func (k Kind) Valid() bool { return Send <= k && k <= Down }
+func (k Kind) Valid() bool { return Send <= k && k <= Attached }
 
 // reader takes an envelope apart. After the first fault it returns zeros.
 type reader struct {
@@ -250,8 +250,8 @@ func (r *reader) trace() *Trace {
 	r.fill(t.Span[:])
 	t.Flags = r.byte()
 	t.State = string(r.string(MaxTraceState))
-	if r.fault == "" && (t.ID == [16]byte{} || t.Span == [8]byte{}) {
-		r.fail("a trace without id or span")
+	if r.fault == "" && !t.Valid() {
+		r.fail("a trace without id or span, or with a state that is none")
 	}
 	return &t
 }

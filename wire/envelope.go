@@ -19,14 +19,6 @@ type Envelope struct {
 	Parts  []Bulk // bytes that travel beside the body, which names them by their order (MS-9)
 }
 
-// Trace is a W3C trace context: https://www.w3.org/TR/trace-context/.
-type Trace struct {
-	ID    [16]byte // trace-id; never zero
-	Span  [8]byte  // parent-id: the span that sent the message; never zero
-	Flags byte     // trace-flags
-	State string   // tracestate, MaxTraceState bytes at most
-}
-
 // DefaultTTL is the number of hops that a new envelope may take.
 const DefaultTTL = 8
 
@@ -51,6 +43,8 @@ const (
 	Watch                    // From wants to be told of the end of the actor To; Call names the watch
 	Unwatch                  // From does not want that any more
 	Down                     // answers a Watch: From has ended; Reason, Code and Body say how
+	Attach                   // From.Proc routes for all procs of its host, and wants to be known for that (MS-14)
+	Attached                 // answers an Attach: Body says why not, if Reason is set
 )
 
 // Returns reports whether an envelope of this kind comes back, as a Return or

@@ -1,0 +1,143 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// ErrAttached is what Attach returns if the gateway has an uplink.
+var ErrAttached = errors.New("the gateway has an uplink already")
+
+// Attach joins the procs that whoever listens at addr knows, as a full member
+// (MS-14): that peer becomes the uplink, and is told that the procs of our host
+// are reached over the session that we have made; so nobody needs to be able to
+// dial us. It returns who the peer is.
+//
+// ctx bounds the call. The session is kept from then on: when it is lost for
+// good, the gateway attaches anew, until it is closed, and meanwhile messages
+// to what only the peer knows fail with NoRoute.
+func (g *Gateway) Attach(ctx context.Context, addr channel.Addr) (id.Proc, error) {
+	g.mu.Lock()
+	if !g.uplink.IsZero() || g.attaching {
+		g.mu.Unlock()
+		return id.Proc{}, fmt.Errorf("attach to %s: %w", addr, ErrAttached)
+	}
+	g.attaching = true
+	g.mu.Unlock()
+	l, err := g.join(ctx, addr)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.attaching = false
+	if err == nil && !g.goLocked(func() { g.stay(addr, l) }) {
+		err = wire.ShuttingDown
+	}
+	if err != nil {
+		return id.Proc{}, fmt.Errorf("attach to %s: %w", addr, err)
+	}
+	g.uplink = l.peer
+	return l.peer, nil
+}
+
+// join makes a session with whoever listens at addr, and has it route for us.
+func (g *Gateway) join(ctx context.Context, addr channel.Addr) (*link, error) {
+	g.mu.Lock()
+	closing := g.closing
+	if !closing {
+		g.wg.Add(1) // Close waits for what dial starts
+	}
+	g.mu.Unlock()
+	if closing {
+		return nil, wire.ShuttingDown
+	}
+	defer g.wg.Done()
+	l, err := g.dial(ctx, id.Proc{}, addr)
+	if err != nil {
+		return nil, err
+	}
+	e, err := g.request(ctx, l, &wire.Envelope{Kind: wire.Attach, To: l.peer.Actor("")})
+	if err == nil && e.Reason != 0 {
+		err = fmt.Errorf("%v: %w: %s", l.peer, e.Reason, e.Body)
+	}
+	if err != nil {
+		l.sess.Abort(err)
+		return nil, err
+	}
+	return l, nil
+}
+
+// Waits between attempts to attach anew: they double, with jitter, so that all
+// that were attached to a host do not come back at the same moment.
+const (
+	firstRejoin = 100 * time.Millisecond
+	lastRejoin  = 10 * time.Second
+)
+
+// stay attaches anew whenever l, or what comes after it, is lost.
+func (g *Gateway) stay(addr channel.Addr, l *link) {
+	for {
+		select {
+		case <-l.down:
+		case <-g.quit:
+			return
+		}
+		if l = g.rejoin(addr); l == nil {
+			return
+		}
+		g.mu.Lock()
+		g.uplink = l.peer
+		g.mu.Unlock()
+		g.cfg.Log.Info("attached anew", "addr", addr, "host", l.peer)
+	}
+}
+
+// rejoin returns nil if the gateway is closed.
+func (g *Gateway) rejoin(addr channel.Addr) *link {
+	for wait := firstRejoin; ; wait = min(2*wait, lastRejoin) {
+		if !g.pause(wait/2 + rand.N(wait)) {
+			return nil
+		}
+		g.mu.Lock()
+		ctx, n := g.backgroundLocked(g.cfg.DialTimeout)
+		g.mu.Unlock()
+		l, err := g.join(ctx, addr)
+		g.endBackground(n)
+		if err == nil {
+			return l
+		}
+		g.cfg.Log.Warn("cannot attach", "addr", addr, "err", err)
+	}
+}
+
+// attach is the other side of Attach: what is for the procs of the host of l's
+// peer goes over l from now on.
+func (g *Gateway) attach(l *link, e wire.Envelope) {
+	answer := wire.Envelope{
+		Kind: wire.Attached, TTL: wire.DefaultTTL, Call: e.Call,
+		From: g.cfg.Self.Actor(""), To: e.From,
+	}
+	g.mu.Lock()
+	switch {
+	case e.From.Proc != l.peer:
+		answer.Reason, answer.Body = wire.Malformed, []byte("only the peer itself can attach")
+	case l.peer.Host == g.cfg.Self.Host:
+		answer.Reason, answer.Body = wire.Malformed, fmt.Appendf(nil, "this is host %s, too", l.peer.Host)
+	case !l.lost:
+		g.attached[l.peer.Host] = l
+	}
+	g.mu.Unlock()
+	l.sess.TrySend(&answer)
+}
+
+// detachLocked forgets what attach has noted of l.
+func (g *Gateway) detachLocked(l *link) {
+	if g.attached[l.peer.Host] == l {
+		delete(g.attached, l.peer.Host)
+	}
+}
