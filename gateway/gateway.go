@@ -27,7 +27,7 @@ type Gateway struct {
 	epoch  uint64
 	quit   chan struct{} // closed when Close begins
 	closed chan struct{} // closed when Close has ended
-	shakes chan struct{} // one element for each hello that is under way with somebody who connected
+	door   door
 	wg     sync.WaitGroup
 	stats  counters
 
@@ -89,9 +89,6 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// maxShakes bounds how many connections may be in the middle of saying hello.
-const maxShakes = 64
-
 // New returns a gateway that listens nowhere and knows nobody.
 func New(cfg Config) *Gateway {
 	return &Gateway{
@@ -99,7 +96,6 @@ func New(cfg Config) *Gateway {
 		epoch:    id.NewUID(),
 		quit:     make(chan struct{}),
 		closed:   make(chan struct{}),
-		shakes:   make(chan struct{}, maxShakes),
 		cancels:  make(map[uint64]context.CancelFunc),
 		locals:   make(map[id.Proc]Local),
 		routes:   make(map[id.Proc]*route),

@@ -63,11 +63,8 @@ func (g *Gateway) serve(l net.Listener) {
 			}
 			continue
 		}
-		select {
-		case g.shakes <- struct{}{}:
-		case <-g.quit:
-			conn.Close()
-			return
+		if oldest := g.door.enter(conn); oldest != nil {
+			oldest.Close()
 		}
 		g.wg.Go(func() { g.accept(conn) })
 	}
@@ -93,10 +90,11 @@ func (g *Gateway) accept(conn net.Conn) {
 	l := newLink(false)
 	sess, err := channel.Accept(ctx, conn, g.sessionConfig(l, g.checkStranger))
 	g.endBackground(n)
-	<-g.shakes
+	if !g.door.leave(conn) && err != nil {
+		err = errOvertaken
+	}
 	if err != nil {
-		g.stats.refused.Add(1)
-		g.cfg.Log.Warn("refused a peer", "err", err)
+		g.refuse(conn.RemoteAddr(), err)
 		return
 	}
 	if g.up(l, sess) {
