@@ -72,6 +72,15 @@ type Config struct {
 	// Insecure allows plain text beyond this machine.
 	Insecure bool
 
+	// Token is what every program has to show that connects to the front or is
+	// attached to, unless its certificate does. Empty: a random one, which only
+	// the child processes know.
+	Token string
+
+	// Transports are kinds of addresses beside unix and tcp, by their names:
+	// "tls" is in package mtls.
+	Transports channel.Transports
+
 	// Grace is how long procs may take to end at the end of the program; 10 s if zero.
 	Grace time.Duration
 

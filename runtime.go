@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,6 +30,7 @@ type Runtime struct {
 	dir      string // private, for sockets
 	host     *host.Host
 	local    *actor.Proc
+	gateway  *gateway.Gateway
 	launcher launch.Launcher
 	logs     *logs
 	close    func() error
@@ -65,10 +67,10 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	token := []byte(rand.Text())
+	token := []byte(cmp.Or(rt.cfg.Token, rand.Text()))
 	gw := gateway.New(gateway.Config{
-		Self: service, Token: token, Log: rt.cfg.Log,
-		Transports: channel.System(channel.SystemConfig{Insecure: rt.cfg.Insecure}),
+		Self: service, Token: token, Causes: host.Causes{}, Log: rt.cfg.Log,
+		Transports: transports(rt.cfg),
 	})
 	parts := host.Config{Name: name, Gateway: gw, Logs: rt.logs.reader(), Log: rt.cfg.Log, OnGiveUp: rt.cfg.OnGiveUp}
 	if err := rt.listen(ctx, &parts); err != nil {
@@ -81,8 +83,16 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 		err := errors.New("Config.Manager returned no manager")
 		return errors.Join(err, parts.Local.Stop(ctx, rt.cfg.Grace), parts.Service.Stop(ctx, rt.cfg.Grace), gw.Close(ctx))
 	}
-	rt.host, rt.local = host.New(parts), parts.Local
+	rt.host, rt.local, rt.gateway = host.New(parts), parts.Local, gw
 	return nil
+}
+
+// transports returns those of the system, and what cfg puts beside or in front
+// of them.
+func transports(cfg Config) channel.Transports {
+	all := channel.System(channel.SystemConfig{Insecure: cfg.Insecure})
+	maps.Copy(all, cfg.Transports)
+	return all
 }
 
 // privateDir makes a directory for sockets that only this user can enter: in
@@ -170,6 +180,17 @@ func (rt *Runtime) Context(parent context.Context) context.Context {
 
 // Proc returns the program's own proc.
 func (rt *Runtime) Proc() *actor.Proc { return rt.local }
+
+// Attach joins the host that listens at addr, its Config.Front, as a full member
+// (MS-14): procs there call actors in ours and the other way round, whether or
+// not anybody can dial this machine. Without certificates both programs need
+// the same Config.Token. It returns the host's own proc.
+//
+// ctx bounds the call. The membership lasts until Close: a connection that
+// breaks is made again, and meanwhile messages wait; see package gateway.
+func (rt *Runtime) Attach(ctx context.Context, addr channel.Addr) (id.Proc, error) {
+	return rt.gateway.Attach(ctx, addr)
+}
 
 // Descendants returns the living processes that descend from this Runtime,
 // wherever they have wandered: what is left when it should be nothing. It does

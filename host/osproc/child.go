@@ -18,6 +18,7 @@ import (
 	"github.com/hyperactor/hyperactor/actor"
 	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/gateway"
+	"github.com/hyperactor/hyperactor/host"
 )
 
 // ChildConfig says how a child process works as a proc.
@@ -113,7 +114,7 @@ func inheritedControl() (*os.File, error) {
 // serve runs the proc to its end. It is there once prepared has returned.
 func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot, prepared func()) (err error) {
 	gw := gateway.New(gateway.Config{
-		Self: b.Proc, Token: b.Token, Limits: b.Limits, Log: cfg.Log,
+		Self: b.Proc, Token: b.Token, Limits: b.Limits, Causes: host.Causes{}, Log: cfg.Log,
 		Transports: channel.System(channel.SystemConfig{}),
 	})
 	defer func() {
