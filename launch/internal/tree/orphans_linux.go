@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -38,13 +39,20 @@ func Adopt() (*Orphans, error) {
 // Hold keeps the first thread until Release. The main goroutine calls it, best
 // when it is locked to that thread already: that is where a program begins. An
 // error says that the thread cannot be had.
-func (o *Orphans) Hold() error { return o.hold(maxHeld) }
+func (o *Orphans) Hold() error { return o.hold(0) }
 
-// maxHeld is how many threads are held at once to find the first one. There are
-// not that many yet, where a program begins.
-const maxHeld = 64
+// How many threads are held at once to find the first one. Where a program
+// begins there are not as many as atOnce. If the first one is not among them,
+// the Go runtime needs it for a moment, for its garbage collector say, and on a
+// busy machine a moment can be long: so the rest is taken with pauses, 2 s in
+// all.
+const (
+	atOnce    = 8
+	maxHeld   = 72
+	holdPause = 2 * time.Second / (maxHeld - atOnce)
+)
 
-func (o *Orphans) hold(more int) (err error) {
+func (o *Orphans) hold(held int) (err error) {
 	runtime.LockOSThread()
 	if unix.Gettid() == unix.Getpid() {
 		close(o.holding)
@@ -54,16 +62,19 @@ func (o *Orphans) hold(more int) (err error) {
 		runtime.UnlockOSThread()
 		return nil
 	}
-	if more == 0 {
+	if held == maxHeld {
 		runtime.UnlockOSThread()
 		return errors.New("the first thread of this process is busy, it has to do this first thing in main")
+	}
+	if held >= atOnce {
+		<-time.After(holdPause)
 	}
 	// As long as this thread is locked, the scheduler has to hand out another.
 	over := make(chan struct{})
 	var next sync.WaitGroup
 	next.Go(func() {
 		defer close(over)
-		err = o.hold(more - 1)
+		err = o.hold(held + 1)
 	})
 	select {
 	case <-o.holding:
