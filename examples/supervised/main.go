@@ -14,6 +14,7 @@ import (
 	"github.com/hyperactor/hyperactor/host/cmdproc"
 	"github.com/hyperactor/hyperactor/launch"
 	"github.com/hyperactor/hyperactor/launch/capture"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 func main() {
@@ -36,9 +37,9 @@ func run(ctx context.Context, rt *hyperactor.Runtime) error {
 	s, err := rt.Host().Supervise(ctx, host.ProcSpec{
 		Name: "flaky", Program: "/bin/sh", Args: []string{"-c", "echo at work; sleep 0.1; exit 3"},
 		Limits:  launch.Limits{Nice: &nice},
-		Restart: host.OnFailure,
-		RestartLimits: host.RestartLimits{
-			MaxRestarts: 2, Backoff: host.Backoff{Min: 10 * time.Millisecond, Max: time.Second},
+		Restart: restart.OnFailure,
+		RestartLimits: restart.Limits{
+			MaxRestarts: 2, Backoff: restart.Backoff{Min: 10 * time.Millisecond, Max: time.Second},
 		},
 	})
 	if err != nil {
