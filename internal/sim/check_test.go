@@ -1,0 +1,210 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing/synctest"
+	"time"
+
+	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// promises are what the simulation holds the program to beyond what it says
+// everywhere else. Each can be switched off to see how far it is from being kept.
+type promises struct {
+	resumes      bool // a session outlives its connections
+	doubtIsAlone bool // a message that comes back in doubt does not come back for another reason, too
+	closeReturns bool // what reaches a node while it closes comes back, too
+	youngResume  bool // a session resumes also if the dialer has not heard of it when the connection breaks
+	noMisdial    bool // who dials an address and finds another proc there than it wants does not end the session that it has with that one
+}
+
+// promised is what holds today.
+var promised = promises{resumes: true}
+
+// flaw is a promise that was not kept.
+type flaw struct {
+	text string
+	m    *message // may be nil
+}
+
+// check returns what is wrong, once everything has settled.
+func (w *world) check() []flaw {
+	found := w.probe()
+	synctest.Wait()
+	found = append(found, w.idle()...)
+	h := w.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.strays {
+		found = append(found, flaw{text: s})
+	}
+	for _, m := range h.messages {
+		if text := w.judge(m); text != "" {
+			found = append(found, flaw{text, m})
+		}
+	}
+	return append(found, h.disorder()...)
+}
+
+// judge says which promise about a message was not kept, or "".
+func (w *world) judge(m *message) string {
+	alive, ghosts := m.handlings()
+	v := m.verdict()
+	switch {
+	case len(m.results) > 1 && (promised.doubtIsAlone || !m.doubted() || w.excuse(m) == ""):
+		return "MS-3: its sender was told more than one outcome"
+	case alive+ghosts > 1:
+		return "MS-1: it was handled more than once"
+	case v == no && alive+ghosts > 0:
+		return "MS-3: its sender was told that it was not handled, and it was"
+	case v == yes && alive+ghosts == 0 && !m.from.again: // calls are numbered from 1 in each life
+		return "MS-4: its call has succeeded, and nobody has handled it"
+	case v == nothing && m.op.what.isCall() && !w.senderEnded(m):
+		return "MS-4: the call has not ended"
+	case v == nothing && alive+ghosts == 0 && !w.senderEnded(m) && w.excuse(m) == "":
+		return "MS-3: it has no outcome, and no session and no node was lost meanwhile"
+	case v == perhaps && !m.op.what.isCall() && w.excuse(m) == "" && !m.tolerated():
+		return "MS-1: it came back in doubt, and no session and no node was lost meanwhile"
+	}
+	return ""
+}
+
+// doubted reports whether m came back twice, once of it in doubt: its answer
+// took another way than the session that was lost.
+func (m *message) doubted() bool {
+	gone := func(r result) bool { return r.back && r.reason == wire.PeerGone }
+	return len(m.results) == 2 && gone(m.results[0]) != gone(m.results[1])
+}
+
+// tolerated reports whether m came back because of something that is not
+// promised yet.
+func (m *message) tolerated() bool {
+	text := m.results[0].text
+	young := strings.Contains(text, "did not come back in time") && m.results[0].at-m.at < recovery/2
+	return young && !promised.youngResume || strings.Contains(text, "the peer has connected again") && !promised.noMisdial
+}
+
+// senderEnded reports whether nobody was left to be told about m.
+func (w *world) senderEnded(m *message) bool { return w.node(m.from.name) != m.from }
+
+// recovery is how long after a node has ended messages may still be sent over
+// the session with it, which waits for its return. renewed is the same for a
+// session that was only interrupted, if those do not resume.
+const (
+	recovery = 2*time.Minute + 10*time.Second
+	renewed  = 10 * time.Second
+)
+
+// excuse returns the event that may have cost m its outcome, or "".
+func (w *world) excuse(m *message) string {
+	way := []string{m.from.name, m.op.node, hub}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, e := range w.events {
+		touches := slices.Contains(way, e.a) && (e.b == "" || slices.Contains(way, e.b))
+		until := e.to + recovery
+		switch {
+		case !e.end && promised.resumes, e.gentle && w.plan.quiet && promised.closeReturns:
+			continue
+		case !e.end:
+			until = e.to + renewed
+		}
+		if touches && until >= m.at {
+			return e.why
+		}
+	}
+	return ""
+}
+
+// disorder returns the messages that were handled after later ones of the same
+// sender to the same actor (MS-1, MS-2).
+func (h *history) disorder() []flaw {
+	type stream struct {
+		from   *node
+		sender string
+		to     string
+	}
+	var found []flaw
+	last := map[stream]*message{}
+	for _, m := range h.order {
+		s := stream{m.from, m.sender, m.to.String()}
+		if l := last[s]; l != nil && l.id > m.id {
+			found = append(found, flaw{fmt.Sprintf("MS-1: it was handled after message %d, which the same sender has sent later", l.id), m})
+		}
+		last[s] = m
+	}
+	return found
+}
+
+// probe sees that every node that lives can call every other one.
+func (w *world) probe() []flaw {
+	var found []flaw
+	for _, from := range w.nodes() {
+		for _, to := range w.nodes() {
+			ctx, cancel := context.WithTimeout(from.ctx(), 30*time.Second)
+			_, err := actor.Ping.Call(ctx, to.proc.Agent(), actor.None{})
+			cancel()
+			w.history.probes++
+			if err != nil {
+				found = append(found, flaw{text: fmt.Sprintf("%s cannot call %s after all was healed: %v", from, to, err)})
+			}
+		}
+	}
+	return found
+}
+
+// idle sees that nothing waits and nothing works any more.
+func (w *world) idle() []flaw {
+	var found []flaw
+	for _, n := range w.nodes() {
+		for _, a := range n.proc.Status().Actors {
+			if a.Waiting > 0 || a.Busy || a.Ending {
+				found = append(found, flaw{text: fmt.Sprintf("%s: at the end actor %+v is not idle", n, a)})
+			}
+		}
+	}
+	return found
+}
+
+// end ends the world. The bubble sees that nothing stays behind.
+func (w *world) end() {
+	for _, n := range w.nodes() {
+		w.ending.Go(func() { n.end(context.Background()) })
+	}
+	w.ending.Wait()
+	if n := w.net.Conns(); n > 0 {
+		w.fail("%d ends of connections are left", n)
+	}
+}
+
+// tell tells what was planned, what went wrong and, if all is set, everything
+// else.
+func (w *world) tell(found []flaw, all bool) string {
+	var b strings.Builder
+	fmt.Fprintln(&b, w.plan)
+	for i, f := range found {
+		fmt.Fprintln(&b, "FLAW", f.text)
+		if f.m != nil && i < 10 {
+			fmt.Fprintf(&b, "  %v\n  excuse: %q\n", f.m, w.excuse(f.m))
+			w.tellStream(&b, f.m)
+		}
+	}
+	if all {
+		fmt.Fprintln(&b, w.history)
+	}
+	return b.String()
+}
+
+// tellStream tells the messages around m of the same sender to the same actor.
+func (w *world) tellStream(b *strings.Builder, m *message) {
+	fmt.Fprintln(b, "  with those around it:")
+	for _, o := range w.history.messages {
+		if o.from == m.from && o.sender == m.sender && o.to == m.to && o.id-m.id <= 20 && m.id-o.id <= 20 {
+			fmt.Fprintf(b, "    %v\n", o)
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package sim
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	oneSeed   = flag.Uint64("seed", 0, "run this seed alone, and tell all that happens")
+	firstSeed = flag.Uint64("first", 1, "the first seed")
+	numSeeds  = flag.Uint64("seeds", 0, "how many seeds; 1000, or 100 with the race detector, if zero")
+	forTime   = flag.Duration("for", 0, "run as many seeds as take this long")
+	keepOn    = flag.Bool("keep", false, "go on after a seed that fails")
+	tellAll   = flag.Bool("tell", false, "print the plan and the history of every seed")
+)
+
+// TestMS1ToMS14Seeds runs seeds until one fails.
+func TestMS1ToMS14Seeds(t *testing.T) {
+	if *oneSeed != 0 {
+		runSeed(t, *oneSeed, true)
+		return
+	}
+	s := seeds{next: *firstSeed, last: *firstSeed + *numSeeds, until: time.Now().Add(*forTime)}
+	switch {
+	case *numSeeds == 0 && raceEnabled:
+		s.last += 100
+	case *numSeeds == 0:
+		s.last += 1000
+	}
+	var total total
+	t.Run("seeds", func(t *testing.T) {
+		for i := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint("worker ", i), func(t *testing.T) {
+				t.Parallel()
+				for seed, ok := s.take(); ok; seed, ok = s.take() {
+					total.add(runSeed(t, seed, *tellAll))
+					s.stop.Store(t.Failed() && !*keepOn)
+				}
+			})
+		}
+	})
+	t.Log(&total.tally)
+}
+
+// seeds hands out seeds.
+type seeds struct {
+	next, last uint64
+	until      time.Time
+	given      atomic.Uint64
+	stop       atomic.Bool
+}
+
+func (s *seeds) take() (seed uint64, ok bool) {
+	n := s.given.Add(1) - 1
+	switch {
+	case s.stop.Load():
+		return 0, false
+	case *forTime > 0:
+		ok = time.Now().Before(s.until)
+	default:
+		ok = s.next+n < s.last
+	}
+	return s.next + n, ok
+}
+
+// stuck is how long a seed may take, in real time.
+const stuck = 2 * time.Minute
+
+// runSeed runs one seed in a bubble of its own and returns what it counted.
+func runSeed(t *testing.T, seed uint64, tell bool) (count tally) {
+	t.Helper()
+	late := time.AfterFunc(stuck, func() { fmt.Fprintf(os.Stderr, "seed %d takes very long\n", seed) })
+	defer late.Stop()
+	var bubble sync.WaitGroup
+	bubble.Go(func() { // a goroutine of its own, because a bubble that fails ends it
+		defer func() {
+			if v := recover(); v != nil { // a bubble that cannot end, for example
+				fmt.Fprintf(os.Stderr, "seed %d panics\n", seed)
+				panic(v)
+			}
+		}()
+		synctest.Test(t, func(t *testing.T) { count = simulate(t, seed, tell) })
+	})
+	bubble.Wait()
+	return count
+}
+
+// simulate runs one seed, in the bubble.
+func simulate(t *testing.T, seed uint64, tell bool) tally {
+	w := newWorld(t, newPlan(seed))
+	w.run()
+	flaws := w.check()
+	w.end()
+	if len(flaws) > 0 || t.Failed() || tell {
+		t.Log(w.tell(flaws, tell))
+	}
+	if len(flaws) > 0 {
+		t.Errorf("seed %d: %d flaws, the first: %s\nreplay: go test ./internal/sim -run Seeds -v -seed %d", seed, len(flaws), flaws[0].text, seed)
+	}
+	return w.history.count()
+}
