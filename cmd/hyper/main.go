@@ -22,6 +22,7 @@ func commands() []command {
 	return []command{
 		{"demo", "count the words of a directory in many procs, and kill some", runDemo},
 		{"run", "run a command as a set of supervised procs", runRun},
+		{"ca", "make the certificates of a fleet", runCA},
 	}
 }
 

@@ -1,0 +1,185 @@
+package authority_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hyperactor/hyperactor/authority"
+)
+
+// modes returns what is in a directory.
+func modes(t *testing.T, dir string) map[string]fs.FileMode {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]fs.FileMode{}
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[e.Name()] = info.Mode()
+	}
+	return all
+}
+
+func TestAuthorityInFiles(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "made", "ca")
+	demo := newAuthority(t, "demo")
+	if err := demo.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := modes(t, dir); len(got) != 2 || got["ca.pem"] != 0o644 || got["ca-key.pem"] != 0o600 {
+		t.Errorf("files %v", got)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("directory %v, %v", info.Mode(), err)
+	}
+	before, err := os.ReadFile(filepath.Join(dir, "ca-key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newAuthority(t, "demo").Save(dir); !errors.Is(err, authority.ErrExists) {
+		t.Errorf("overwriting: %v", err)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, "ca-key.pem")); err != nil || !slices.Equal(after, before) {
+		t.Errorf("the key is another one now (%v)", err)
+	}
+	opened, err := authority.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := demo.Trust().Verify(newHost(t, opened, "alpha").Credentials.Chain, time.Now()); err != nil {
+		t.Errorf("what was saved is another authority: %v", err)
+	}
+}
+
+// A certificate without its key is an authority, too: nothing of it is lost.
+func TestHalfAnAuthority(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "ca")
+	if err := newAuthority(t, "demo").Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "ca-key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	if err := newAuthority(t, "demo").Save(dir); !errors.Is(err, authority.ErrExists) {
+		t.Errorf("overwriting a certificate: %v", err)
+	}
+	if got := modes(t, dir); len(got) != 1 {
+		t.Errorf("files %v", got)
+	}
+}
+
+func TestHostInFiles(t *testing.T) {
+	demo := newAuthority(t, "demo")
+	dir := filepath.Join(t.TempDir(), "alpha")
+	for range 2 { // the second replaces the first
+		h := newHost(t, demo, "alpha")
+		if err := h.Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]fs.FileMode{"ca.pem": 0o644, "cert.pem": 0o644, "key.pem": 0o600, "issuer.pem": 0o644, "issuer-key.pem": 0o600}
+		got := modes(t, dir)
+		for name, mode := range want {
+			if got[name] != mode || len(got) != len(want) {
+				t.Errorf("files %v, want %v", got, want)
+			}
+		}
+		c, err := authority.HostFiles(dir).Credentials()
+		if err != nil || !c.Chain[0].Equal(h.Credentials.Chain[0]) {
+			t.Errorf("credentials: %v", err)
+		}
+		i, err := authority.IssuerFiles(dir).Issuer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := i.Proc(worker, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if name, err := demo.Trust().Verify(p.Chain, time.Now()); err != nil || !name.Covers(worker) {
+			t.Errorf("a proc of the issuer: %v, %v", name, err)
+		}
+	}
+}
+
+func TestFilesThatAreNotTaken(t *testing.T) {
+	demo := newAuthority(t, "demo")
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, dir string)
+		want  string
+	}{
+		"a key for all":      {func(t *testing.T, dir string) { chmod(t, dir, "key.pem", 0o604) }, "key.pem is open to others (-rw----r--): chmod 600 it"},
+		"a key to write":     {func(t *testing.T, dir string) { chmod(t, dir, "key.pem", 0o660) }, "open to others"},
+		"no key":             {func(t *testing.T, dir string) { remove(t, dir, "key.pem") }, "no such file"},
+		"no certificate":     {func(t *testing.T, dir string) { remove(t, dir, "cert.pem") }, "cert.pem"},
+		"no authority":       {func(t *testing.T, dir string) { remove(t, dir, "ca.pem") }, "ca.pem"},
+		"the key of another": {func(t *testing.T, dir string) { move(t, dir, "issuer-key.pem", "key.pem") }, "not that of the certificate"},
+		"the issuer's instead": {func(t *testing.T, dir string) {
+			move(t, dir, "issuer.pem", "cert.pem")
+			move(t, dir, "issuer-key.pem", "key.pem")
+		}, "that of an issuer"},
+		"another authority": {func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, "ca.pem"), newAuthority(t, "demo").Trust().PEM(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "does not come from"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "alpha")
+			if err := newHost(t, demo, "alpha").Save(dir); err != nil {
+				t.Fatal(err)
+			}
+			c.spoil(t, dir)
+			if _, err := authority.HostFiles(dir).Credentials(); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestOpenDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	demo := newAuthority(t, "demo")
+	for _, err := range []error{demo.Save(dir), newHost(t, demo, "alpha").Save(dir)} {
+		if err == nil || !strings.Contains(err.Error(), "chmod 700") {
+			t.Errorf("keys in a directory that is open to others: %v", err)
+		}
+	}
+	if got := modes(t, dir); len(got) != 0 {
+		t.Errorf("files %v", got)
+	}
+}
+
+func chmod(t *testing.T, dir, name string, mode fs.FileMode) {
+	t.Helper()
+	if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func remove(t *testing.T, dir, name string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dir, name)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func move(t *testing.T, dir, from, to string) {
+	t.Helper()
+	if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+		t.Fatal(err)
+	}
+}

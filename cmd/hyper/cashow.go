@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/hyperactor/hyperactor/authority"
+)
+
+// shown is what "hyper ca show" says of one certificate.
+type shown struct {
+	File   string    `json:"file"`
+	Kind   string    `json:"kind"`
+	Fleet  string    `json:"fleet"`
+	Name   string    `json:"name"`
+	From   time.Time `json:"from"`
+	Until  time.Time `json:"until"`
+	SHA256 string    `json:"sha256"`
+}
+
+// caShow prints what there is to say, and fails for the files of which there is
+// nothing.
+func caShow(args []string, stdout io.Writer) error {
+	fs := caFlags("show")
+	asJSON := fs.Bool("json", false, "")
+	if err := parseCA(fs, args); err != nil {
+		return err
+	}
+	if fs.NArg() == 0 {
+		return fmt.Errorf("show takes one FILE or more; %w", errCAUsage)
+	}
+	all := []shown{}
+	var failed error
+	for _, name := range fs.Args() {
+		infos, err := inspectFile(name)
+		failed = errors.Join(failed, err)
+		for _, i := range infos {
+			all = append(all, shown{name, i.Kind, i.Fleet, i.Name, i.From, i.Until, i.SHA256})
+		}
+	}
+	return errors.Join(writeShown(stdout, all, *asJSON), failed)
+}
+
+func inspectFile(name string) ([]authority.Info, error) {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	infos, err := authority.Inspect(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return infos, nil
+}
+
+func writeShown(w io.Writer, all []shown, asJSON bool) error {
+	if asJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(all)
+	}
+	for _, s := range all {
+		_, err := fmt.Fprintf(w, "%s: %s %s\n  valid from %s until %s%s\n  sha256 %s\n",
+			s.File, s.Kind, s.Name, date(s.From), date(s.Until), now(s), s.SHA256)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// now says what the validity of a certificate means at present.
+func now(s shown) string {
+	switch left := time.Until(s.Until); {
+	case left < 0:
+		return ", EXPIRED"
+	case time.Now().Before(s.From):
+		return ", NOT YET"
+	case left < day:
+		return fmt.Sprintf(", %v left", left.Round(time.Minute))
+	default:
+		return fmt.Sprintf(", %d days left", left/day)
+	}
+}
