@@ -8,7 +8,7 @@
 // keeps the names of the living procs and stops them all.
 //
 // A Supervisor keeps a named proc running: it starts the next incarnation when
-// one has ended, as policy, a pure function of the runs so far, decides. A Host
+// one has ended, as a restart.Policy decides. A Host
 // owns the supervisors of the procs that it spawns.
 //
 // The contracts are named PH (the handle) and PM (managers and hosts); AC-6 is

@@ -13,6 +13,7 @@ import (
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch/capture"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // Config says what a Host is made of. All but what follows Manager is needed;
@@ -27,7 +28,7 @@ type Config struct {
 	Manager ProcManager      // makes procs
 
 	Logs        *capture.Reader // reads what the manager captures; nil: Host.Logs has nothing
-	RestartRate RestartRate     // bounds the restarts of all procs together (AC-6)
+	RestartRate restart.Rate    // bounds the restarts of all procs together; 10 per second if zero (AC-6)
 	Log         *slog.Logger    // nothing is logged if nil
 
 	// OnGiveUp is told of each supervised proc that is not started again,
@@ -75,7 +76,7 @@ func (h *Host) Local() id.Proc { return h.cfg.Local.ID() }
 // started again: whoever calls Spawn is told about the others. Whoever wants to
 // end one also while it waits to be started again calls Supervise instead.
 func (h *Host) Spawn(ctx context.Context, spec ProcSpec) (ProcHandle, error) {
-	if spec.Restart != Never {
+	if spec.Restart != restart.Never {
 		return h.spawnSupervised(ctx, spec)
 	}
 	if err := h.wards.free(ctx, spec.Name); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // reapBound is how long a failed spawn waits for the end of what it has killed.
@@ -55,6 +56,6 @@ type ProcSpec struct {
 	// Restart says whether the proc is started again when it ends, and
 	// RestartLimits how soon and how often. That is what Host.Spawn and
 	// Supervise do; a manager's Spawn starts a proc once.
-	Restart       RestartMode
-	RestartLimits RestartLimits
+	Restart       restart.Mode
+	RestartLimits restart.Limits
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // Supervisor keeps one proc running: it follows each incarnation to its end
@@ -22,7 +24,7 @@ import (
 // Kill, which also reach a proc that waits to be started again. To follow a proc
 // through all its incarnations:
 //
-//	s, err := h.Supervise(ctx, host.ProcSpec{Name: "worker", Restart: host.OnFailure})
+//	s, err := h.Supervise(ctx, host.ProcSpec{Name: "worker", Restart: restart.OnFailure})
 //	…
 //	for e := range s.Events(ctx) {
 //		fmt.Println(e.Time, e)
@@ -32,16 +34,16 @@ import (
 // One goroutine owns a Supervisor and ends with it.
 type Supervisor struct {
 	cfg    supervision
-	policy policy
+	policy restart.Policy
 	feed   *feed
 	run    func()                  // the owner's work
 	cancel context.CancelCauseFunc // ends the owner's life; see halt
 	first  chan firstStart         // how the first start went
 	over   chan struct{}           // closed when the outcome is there
 
-	past history // the owner's
-	exit Exit    // the outcome: the owner's, and everybody's to read once over
-	err  error   // likewise
+	past restart.History // the owner's
+	exit Exit            // the outcome: the owner's, and everybody's to read once over
+	err  error           // likewise
 
 	mu          sync.Mutex // guards the following, which only the owner writes
 	handle      ProcHandle
@@ -119,7 +121,7 @@ func Supervise(ctx context.Context, m ProcManager, spec ProcSpec) (*Supervisor, 
 
 // newSupervisor returns a Supervisor that can be halted and waits to begin.
 func newSupervisor(cfg supervision) (*Supervisor, error) {
-	p, err := newPolicy(cfg.spec)
+	p, err := restart.NewPolicy(cfg.spec.Restart, cfg.spec.RestartLimits)
 	if err != nil {
 		return nil, &SpawnError{Name: cfg.spec.Name, Err: err}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // script is one incarnation of a fake proc, or the error of its start.
@@ -100,9 +101,9 @@ func (m *stage) played() []*script {
 }
 
 // steady are limits without jitter: a second, doubling to four.
-var steady = RestartLimits{Backoff: Backoff{Min: time.Second, Max: 4 * time.Second, Jitter: -1}}
+var steady = restart.Limits{Backoff: restart.Backoff{Min: time.Second, Max: 4 * time.Second, Jitter: -1}}
 
-func worker(mode RestartMode) ProcSpec {
+func worker(mode restart.Mode) ProcSpec {
 	return ProcSpec{Name: "worker", Restart: mode, RestartLimits: steady}
 }
 
@@ -138,7 +139,7 @@ func TestSupervisorRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		m := newStage(t, crash(5*time.Second), crash(5*time.Second), &script{lives: time.Second})
-		s := mustSupervise(t, m, worker(OnFailure))
+		s := mustSupervise(t, m, worker(restart.OnFailure))
 		first := s.Current()
 		var events []Event
 		for e := range s.Events(t.Context()) {
@@ -179,13 +180,13 @@ func TestSupervisorRestarts(t *testing.T) {
 // TestSupervisorModes: what ends a supervision without giving up.
 func TestSupervisorModes(t *testing.T) {
 	for _, test := range []struct {
-		mode RestartMode
+		mode restart.Mode
 		code int
 		want string
 	}{
-		{Never, 1, "[starting 1@0s running 1@0s ready 1@0s exited 1@1s]"},
-		{OnFailure, 0, "[starting 1@0s running 1@0s ready 1@0s exited 1@1s]"},
-		{Always, 0, "[starting 1@0s running 1@0s ready 1@0s exited 1@1s restarting 1@1s stopping 1@1.5s]"},
+		{restart.Never, 1, "[starting 1@0s running 1@0s ready 1@0s exited 1@1s]"},
+		{restart.OnFailure, 0, "[starting 1@0s running 1@0s ready 1@0s exited 1@1s]"},
+		{restart.Always, 0, "[starting 1@0s running 1@0s ready 1@0s exited 1@1s restarting 1@1s stopping 1@1.5s]"},
 	} {
 		t.Run(test.mode.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -207,7 +208,7 @@ func TestSupervisorModes(t *testing.T) {
 func TestSupervisorGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		spec := worker(OnFailure)
+		spec := worker(restart.OnFailure)
 		spec.RestartLimits.MaxRestarts = 2
 		s := mustSupervise(t, newStage(t, crash(time.Second)), spec)
 		exit, err := s.Wait(t.Context())
@@ -234,10 +235,10 @@ func TestSupervisorGivesUp(t *testing.T) {
 func TestSupervisorStartFails(t *testing.T) {
 	gone := &script{err: &launch.StartError{Op: "find", Path: "p", Reason: launch.ErrNotFound}}
 	busy := &script{err: &launch.StartError{Op: "start", Path: "p", Reason: launch.ErrLimit}}
-	free := RestartLimits{MaxRestarts: -1, MaxUnready: -1, Backoff: steady.Backoff}
+	free := restart.Limits{MaxRestarts: -1, MaxUnready: -1, Backoff: steady.Backoff}
 	for _, test := range []struct {
 		name    string
-		limits  RestartLimits
+		limits  restart.Limits
 		scripts []*script
 		want    string
 	}{
@@ -247,7 +248,7 @@ func TestSupervisorStartFails(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				spec := worker(OnFailure)
+				spec := worker(restart.OnFailure)
 				spec.RestartLimits = test.limits
 				s := mustSupervise(t, newStage(t, test.scripts...), spec)
 				exit, err := s.Wait(t.Context())
@@ -266,7 +267,7 @@ func TestSupervisorStartFails(t *testing.T) {
 	t.Run("the first", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			m := newStage(t, gone, &script{lives: time.Second})
-			if _, err := Supervise(t.Context(), m, worker(Always)); !errors.Is(err, launch.ErrNotFound) {
+			if _, err := Supervise(t.Context(), m, worker(restart.Always)); !errors.Is(err, launch.ErrNotFound) {
 				t.Errorf("Supervise() = %v", err)
 			}
 			synctest.Wait()
@@ -283,7 +284,7 @@ func TestSupervisorNotReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		mute := &script{fakeBody: fakeBody{handshake: never}}
-		spec := worker(OnFailure)
+		spec := worker(restart.OnFailure)
 		spec.ReadyTimeout = time.Second
 		s := mustSupervise(t, newStage(t, mute), spec)
 		exit, err := s.Wait(t.Context())
@@ -303,7 +304,7 @@ func TestSupervisorUnhealthy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		m := newStage(t, &script{fakeBody: fakeBody{drain: never, stop: 500 * time.Millisecond}})
-		s := mustSupervise(t, m, worker(OnFailure))
+		s := mustSupervise(t, m, worker(restart.OnFailure))
 		var kinds []string
 		for e := range s.Events(t.Context()) {
 			kinds = append(kinds, fmt.Sprintf("%v %d@%v %s", e.Kind, e.Incarnation, e.Time.Sub(start), e.Cause))
@@ -371,7 +372,7 @@ func TestSupervisorStop(t *testing.T) {
 				slow := crash(5 * time.Second)
 				slow.start = time.Second
 				m := newStage(t, crash(5*time.Second), slow)
-				s := mustSupervise(t, m, worker(Always))
+				s := mustSupervise(t, m, worker(restart.Always))
 				<-time.After(test.after)
 				exit, err := test.stop(t, s)
 				if err != nil || exit.Kind != test.kind || exit.Requested.By != test.by {
@@ -399,7 +400,7 @@ func TestSupervisorStopTooLate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m := newStage(t, script)
-				s := mustSupervise(t, m, worker(Always))
+				s := mustSupervise(t, m, worker(restart.Always))
 				h := s.Current().(*Handle)
 				<-time.After(5 * time.Second)
 				if script.lives == 0 {
@@ -429,7 +430,7 @@ func TestSuperviseInTime(t *testing.T) {
 		m := newStage(t, slow)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := Supervise(ctx, m, worker(Always)); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := Supervise(ctx, m, worker(restart.Always)); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Supervise() = %v", err)
 		}
 		if names(m.Roster) != "[]" {
@@ -450,7 +451,7 @@ func TestSuperviseWaitsInTime(t *testing.T) {
 		defer place.Release()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := Supervise(ctx, m, worker(Always)); err != context.DeadlineExceeded {
+		if _, err := Supervise(ctx, m, worker(restart.Always)); err != context.DeadlineExceeded {
 			t.Errorf("Supervise() = %v", err)
 		}
 	})
@@ -460,7 +461,7 @@ func TestSuperviseWaitsInTime(t *testing.T) {
 func TestSupervisorHalted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		spec := worker(Always)
+		spec := worker(restart.Always)
 		spec.RestartLimits.MaxRestarts = 1
 		s := mustSupervise(t, newStage(t, crash(time.Second)), spec)
 		<-time.After(2500 * time.Millisecond)
@@ -479,7 +480,7 @@ func TestSupervisorHalted(t *testing.T) {
 func TestSupervisorDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newStage(t, crash(time.Second))
-		s := mustSupervise(t, m, worker(Always))
+		s := mustSupervise(t, m, worker(restart.Always))
 		<-time.After(1500 * time.Millisecond)
 		if err := m.Close(t.Context()); err != nil {
 			t.Error(err)
@@ -499,7 +500,7 @@ func (farHandle) Wait(context.Context) (Exit, error) { return Exit{}, ErrLost }
 func TestSupervisorLosesProc(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newStage(t, crash(time.Second))
-		s := mustSupervise(t, farManager{m}, worker(Always))
+		s := mustSupervise(t, farManager{m}, worker(restart.Always))
 		exit, err := s.Wait(t.Context())
 		if e, ok := errors.AsType[*GaveUpError](err); !ok || !errors.Is(err, ErrLost) || exit.Kind != launch.Unknown || e.Incarnation != 1 {
 			t.Errorf("Wait() = %v, %v", exit, err)
@@ -518,7 +519,7 @@ func (m farManager) Spawn(ctx context.Context, spec ProcSpec) (ProcHandle, error
 // not change the next incarnations.
 func TestSupervisorKeepsSpec(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		spec := worker(OnFailure)
+		spec := worker(restart.OnFailure)
 		spec.Args, spec.Env = []string{"a"}, []string{"A=1"}
 		m := newStage(t, crash(time.Second), &script{lives: time.Second})
 		s := mustSupervise(t, m, spec)

@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // TestSlowWatcher: a watcher that does not keep up is told how much it lost,
 // and holds nobody up; one that comes late gets what is kept.
 func TestSlowWatcher(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		spec := worker(Always)
+		spec := worker(restart.Always)
 		spec.RestartLimits.MaxRestarts = 49
 		s := mustSupervise(t, newStage(t, crash(time.Second)), spec)
 		seen, missed := 0, 0
@@ -50,7 +51,7 @@ func TestSlowWatcher(t *testing.T) {
 // nothing happens.
 func TestWatchersLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustSupervise(t, newStage(t, &script{}), worker(Always))
+		s := mustSupervise(t, newStage(t, &script{}), worker(restart.Always))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
@@ -139,7 +140,7 @@ func TestUnhealthyForAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		m := newStage(t, crash(1200*time.Millisecond))
-		s := mustSupervise(t, m, worker(Never))
+		s := mustSupervise(t, m, worker(restart.Never))
 		<-time.After(time.Second)
 		s.Current().(*Handle).Fail("its control connection was lost", 500*time.Millisecond)
 		compareTale(t, tale(t.Context(), s, start), "starting 1@0s", "running 1@0s", "ready 1@0s", "exited 1@1.2s")

@@ -23,7 +23,7 @@ type wards struct {
 }
 
 func newWards(cfg Config) *wards {
-	w := &wards{pacer: cfg.RestartRate.pacer(), log: cfg.Log, gave: cfg.OnGiveUp, byName: make(map[string]*Supervisor)}
+	w := &wards{pacer: newPacer(cfg.RestartRate), log: cfg.Log, gave: cfg.OnGiveUp, byName: make(map[string]*Supervisor)}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}

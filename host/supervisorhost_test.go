@@ -15,6 +15,7 @@ import (
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // TestHostSpawnSupervises: the handle is that of the first incarnation, Proc
@@ -23,14 +24,14 @@ func TestHostSpawnSupervises(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newStage(t, crash(5*time.Second), &script{})
 		h := New(Config{Manager: m})
-		first, err := h.Spawn(t.Context(), worker(OnFailure))
+		first, err := h.Spawn(t.Context(), worker(restart.OnFailure))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if exit := mustWait(t, first); exit.Code != 1 {
 			t.Errorf("the first incarnation: %v", exit)
 		}
-		for _, spec := range []ProcSpec{worker(Never), worker(OnFailure)} {
+		for _, spec := range []ProcSpec{worker(restart.Never), worker(restart.OnFailure)} {
 			if _, err := h.Spawn(t.Context(), spec); !errors.Is(err, ErrProcExists) {
 				t.Errorf("a second one while it waits: %v", err)
 			}
@@ -47,14 +48,14 @@ func TestHostSpawnSupervises(t *testing.T) {
 		if _, err := second.Terminate(t.Context(), time.Second, "enough"); err != nil {
 			t.Error(err)
 		}
-		third, err := h.Spawn(t.Context(), worker(OnFailure)) // free as soon as the exit is known (PM-2)
+		third, err := h.Spawn(t.Context(), worker(restart.OnFailure)) // free as soon as the exit is known (PM-2)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := third.Kill(t.Context(), "enough"); err != nil {
 			t.Error(err)
 		}
-		if p, err := h.Spawn(t.Context(), worker(Never)); err != nil {
+		if p, err := h.Spawn(t.Context(), worker(restart.Never)); err != nil {
 			t.Error(err)
 		} else if _, err := p.Kill(t.Context(), "enough"); err != nil {
 			t.Error(err)
@@ -69,11 +70,11 @@ func TestHostSpawnSupervises(t *testing.T) {
 // TestHostSpawnFirstRun: whoever calls Spawn hears of a proc that does not
 // become ready; it is not tried again, and nothing is left (PM-1).
 func TestHostSpawnFirstRun(t *testing.T) {
-	spec := worker(Always)
+	spec := worker(restart.Always)
 	spec.ReadyTimeout = time.Second
 	once := spec // its first run is nobody else's affair
 	once.RestartLimits.MaxUnready = 1
-	broken := worker(Always)
+	broken := worker(restart.Always)
 	broken.RestartLimits.Within = -1
 	for _, test := range []struct {
 		name   string
@@ -85,7 +86,7 @@ func TestHostSpawnFirstRun(t *testing.T) {
 		{"cannot be started", &script{err: errors.New("no way")}, spec, "no way", 0},
 		{"ends early", &script{fakeBody: fakeBody{handshake: never}, lives: time.Millisecond, code: 3}, once, "exit 3", 1},
 		{"is not ready in time", &script{fakeBody: fakeBody{handshake: never}}, spec, "handshake timeout after 1s", 1},
-		{"is not ready in ctx", &script{fakeBody: fakeBody{handshake: never}}, worker(Always), "deadline exceeded", 1},
+		{"is not ready in ctx", &script{fakeBody: fakeBody{handshake: never}}, worker(restart.Always), "deadline exceeded", 1},
 		{"limits that mean nothing", &script{}, broken, "within -1ns", 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -121,7 +122,7 @@ func TestHostGivesUp(t *testing.T) {
 				if hook {
 					cfg.OnGiveUp = func(e *GaveUpError) { told = append(told, e) }
 				}
-				s, err := New(cfg).Supervise(t.Context(), worker(Always))
+				s, err := New(cfg).Supervise(t.Context(), worker(restart.Always))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -151,7 +152,7 @@ func TestTerminateAllEndsSupervisors(t *testing.T) {
 		h := New(Config{Manager: m})
 		var all []*Supervisor
 		for i := range 4 {
-			spec := worker(Always)
+			spec := worker(restart.Always)
 			spec.Name = fmt.Sprint("worker-", i)
 			spec.RestartLimits.Backoff.Min = time.Second
 			s, err := h.Supervise(t.Context(), spec)
@@ -176,7 +177,7 @@ func TestTerminateAllEndsSupervisors(t *testing.T) {
 		if n := len(m.played()); n != spawns || names(m.Roster) != "[]" || len(h.wards.byName) != 0 {
 			t.Errorf("%d spawns, then %d; left %s, %v", spawns, n, names(m.Roster), h.wards.byName)
 		}
-		if _, err := h.Spawn(t.Context(), worker(Never)); err != nil {
+		if _, err := h.Spawn(t.Context(), worker(restart.Never)); err != nil {
 			t.Errorf("Spawn() later = %v", err)
 		}
 	})
@@ -189,7 +190,7 @@ func TestTerminateAllOutlasted(t *testing.T) {
 		slow := &script{start: time.Minute}
 		m := newStage(t, crash(time.Second), slow)
 		h := New(Config{Manager: m})
-		s, err := h.Supervise(t.Context(), worker(Always))
+		s, err := h.Supervise(t.Context(), worker(restart.Always))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +209,7 @@ func TestSuperviseWhileDraining(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newStage(t, &script{fakeBody: fakeBody{drain: never, stop: never}}, &script{})
 		h := New(Config{Manager: m})
-		if _, err := h.Supervise(t.Context(), worker(Always)); err != nil {
+		if _, err := h.Supervise(t.Context(), worker(restart.Always)); err != nil {
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
@@ -218,7 +219,7 @@ func TestSuperviseWhileDraining(t *testing.T) {
 			}
 		})
 		synctest.Wait()
-		spec := worker(Always)
+		spec := worker(restart.Always)
 		spec.Name = "late"
 		if _, err := h.Supervise(t.Context(), spec); !errors.Is(err, ErrDraining) {
 			t.Errorf("Supervise() = %v", err)
@@ -238,11 +239,11 @@ func TestHaltedHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(Config{Manager: newStage(t, &script{})})
 		h.wards.halt("somebody", "enough")
-		if _, err := h.Spawn(t.Context(), worker(Always)); !errors.Is(err, ErrDraining) {
+		if _, err := h.Spawn(t.Context(), worker(restart.Always)); !errors.Is(err, ErrDraining) {
 			t.Errorf("Spawn() = %v", err)
 		}
 		h.wards.accept()
-		if _, err := h.Spawn(t.Context(), worker(Always)); err != nil {
+		if _, err := h.Spawn(t.Context(), worker(restart.Always)); err != nil {
 			t.Error(err)
 		}
 		h.TerminateAll(t.Context(), time.Second, 0, "over")
@@ -253,7 +254,7 @@ func TestHaltedHost(t *testing.T) {
 func TestStopAllAtAnyMoment(t *testing.T) {
 	for at := time.Duration(0); at <= 4*time.Second; at += 125 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
-			spec := worker(Always)
+			spec := worker(restart.Always)
 			spec.RestartLimits.Backoff.Min = 500 * time.Millisecond
 			slow := crash(500 * time.Millisecond)
 			slow.start = 500 * time.Millisecond
@@ -298,7 +299,7 @@ func TestShutdownEndsSupervisors(t *testing.T) {
 			Name: "alpha", Gateway: gw, Manager: m,
 			Service: newProc(service), Local: newProc(id.Proc{Host: "alpha", Name: "local", UID: 2}),
 		})
-		s, err := h.Supervise(t.Context(), worker(Always))
+		s, err := h.Supervise(t.Context(), worker(restart.Always))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +311,7 @@ func TestShutdownEndsSupervisors(t *testing.T) {
 		if exit, err := s.Wait(t.Context()); err != nil || exit.Kind != launch.Stopped || !s.isOver() {
 			t.Errorf("Wait() = %v, %v", exit, err)
 		}
-		if _, err := h.Supervise(t.Context(), worker(Always)); !errors.Is(err, ErrDraining) {
+		if _, err := h.Supervise(t.Context(), worker(restart.Always)); !errors.Is(err, ErrDraining) {
 			t.Errorf("Supervise() after it = %v", err)
 		}
 	})
@@ -320,11 +321,11 @@ func TestShutdownEndsSupervisors(t *testing.T) {
 func TestRestartRateOfHost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newStage(t, crash(time.Second))
-		h := New(Config{Manager: m, RestartRate: RestartRate{PerSecond: 2, Burst: 3}})
+		h := New(Config{Manager: m, RestartRate: restart.Rate{PerSecond: 2, Burst: 3}})
 		start := time.Now()
 		var all []*Supervisor
 		for i := range 10 {
-			spec := worker(OnFailure)
+			spec := worker(restart.OnFailure)
 			spec.Name = fmt.Sprint("worker-", i)
 			s, err := h.Supervise(t.Context(), spec)
 			if err != nil {

@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // outcome is how one incarnation went.
 type outcome struct {
-	run
+	restart.Run
 	exit Exit
 	err  error // why it could not be started, or followed to its end
 	ran  bool  // there was a proc
@@ -28,17 +29,17 @@ func (s *Supervisor) supervise(life context.Context) {
 	for {
 		o := s.incarnate(life)
 		v := s.judge(life, o)
-		if v.do == startAgain {
-			s.tell(Event{Kind: EventRestarting, Delay: v.after, Cause: o.exit.String()})
-			s.cfg.log.Info("proc restarts", "proc", s.cfg.spec.Name, "after", v.after, "exit", o.exit.String())
+		if v.Do == restart.Again {
+			s.tell(Event{Kind: EventRestarting, Delay: v.After, Cause: o.exit.String()})
+			s.cfg.log.Info("proc restarts", "proc", s.cfg.spec.Name, "after", v.After, "exit", o.exit.String())
 			s.settled()
-			if s.rest(life, v.after) {
+			if s.rest(life, v.After) {
 				s.enter()
 				continue
 			}
 		}
-		if v.do == giveUp {
-			s.err = &GaveUpError{Name: s.cfg.spec.Name, Incarnation: s.incarnation, Exit: o.exit, Why: v.why, Err: o.err}
+		if v.Do == restart.GiveUp {
+			s.err = &GaveUpError{Name: s.cfg.spec.Name, Incarnation: s.incarnation, Exit: o.exit, Why: v.Why, Err: o.err}
 		}
 		s.finish()
 		return
@@ -68,9 +69,9 @@ func (s *Supervisor) unstarted(began time.Time, err error) outcome {
 	if spawn, ok := errors.AsType[*SpawnError](err); ok && spawn.Exit != (Exit{}) {
 		e = spawn.Exit
 	}
-	o := outcome{run: runOf(e), exit: e, err: err}
+	o := outcome{Run: runOf(e), exit: e, err: err}
 	if hopeless(err) {
-		o.how = unstartable
+		o.How = restart.Unstartable
 	}
 	s.tell(Event{Kind: EventExited, Exit: e, Cause: e.Cause})
 	return o
@@ -97,9 +98,9 @@ func (s *Supervisor) follow(h ProcHandle) outcome {
 	} else {
 		s.tell(Event{Kind: EventExited, Proc: h.ID(), PID: h.Status().PID, Exit: exit, Cause: exit.Cause})
 	}
-	o := outcome{run: runOf(exit), exit: exit, err: err, ran: true}
+	o := outcome{Run: runOf(exit), exit: exit, err: err, ran: true}
 	if h.Status().unwanted { // also if the record does not say so, since the proc ended by itself
-		o.how = askedFor
+		o.How = restart.AskedFor
 	}
 	return o
 }
@@ -125,23 +126,23 @@ func (s *Supervisor) watch(h ProcHandle, seen *sightings) (again bool) {
 
 // judge decides what comes after an incarnation, and notes how the supervision
 // ends if this was the last one.
-func (s *Supervisor) judge(life context.Context, o outcome) verdict {
+func (s *Supervisor) judge(life context.Context, o outcome) restart.Verdict {
 	halted := life.Err() != nil
 	switch {
 	case !o.ran && s.handle == nil: // the first start: whoever wanted it is told
 		s.exit, s.err = o.exit, o.err
-		return verdict{}
+		return restart.Verdict{}
 	case !o.ran && (halted || refused(o.err)): // the end was that of the run before
-		return verdict{}
+		return restart.Verdict{}
 	}
 	s.exit = o.exit
 	switch {
 	case o.ran && o.err != nil:
-		return verdict{do: giveUp, why: "it cannot be followed any more and may still run"}
-	case halted, s.cfg.strict && s.incarnation == 1 && o.ready.IsZero():
-		return verdict{}
+		return restart.Verdict{Do: restart.GiveUp, Why: "it cannot be followed any more and may still run"}
+	case halted, s.cfg.strict && s.incarnation == 1 && o.Ready.IsZero():
+		return restart.Verdict{}
 	}
-	return s.policy.next(&s.past, o.run, s.cfg.random())
+	return s.policy.Next(&s.past, o.Run, s.cfg.random())
 }
 
 // rest waits until it is time for the next start, and reports whether there is

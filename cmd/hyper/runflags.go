@@ -11,9 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // runFlags reads the command line of "hyper run" into a plan.
@@ -134,7 +134,7 @@ func (f *runFlags) finish() error {
 // not there.
 func (p *runPlan) missing(name string) string {
 	switch {
-	case slices.Contains([]string{"max-restarts", "within", "backoff"}, name) && p.restart == host.Never:
+	case slices.Contains([]string{"max-restarts", "within", "backoff"}, name) && p.restart == restart.Never:
 		return "--restart on-failure or --restart always"
 	case name == "ready-timeout" && p.ready == "":
 		return "--ready PROBE"

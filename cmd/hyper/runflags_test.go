@@ -13,6 +13,7 @@ import (
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
 	"github.com/hyperactor/hyperactor/launch/capture"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // unasked is the plan for "hyper run -- true".
@@ -32,16 +33,16 @@ func TestParseRun(t *testing.T) {
 		"-- true -n 3":                 func(p *runPlan) { p.args = []string{"-n", "3"} },
 		"true -- x":                    func(p *runPlan) { p.args = []string{"--", "x"} },
 		"-- /usr/bin/true":             func(p *runPlan) { p.program = "/usr/bin/true" },
-		"--restart on-failure -- true": func(p *runPlan) { p.restart = host.OnFailure },
+		"--restart on-failure -- true": func(p *runPlan) { p.restart = restart.OnFailure },
 		"--restart always --max-restarts 3 --within 1m --backoff 1s..2m -- true": func(p *runPlan) {
-			p.restart = host.Always
-			p.restarts = host.RestartLimits{
-				MaxRestarts: 3, Within: time.Minute, MaxUnready: -1, Backoff: host.Backoff{Min: time.Second, Max: 2 * time.Minute},
+			p.restart = restart.Always
+			p.restarts = restart.Limits{
+				MaxRestarts: 3, Within: time.Minute, MaxUnready: -1, Backoff: restart.Backoff{Min: time.Second, Max: 2 * time.Minute},
 			}
 		},
 		"--restart always --max-restarts unlimited -- true": func(p *runPlan) {
-			p.restart = host.Always
-			p.restarts = host.RestartLimits{MaxRestarts: -1, MaxUnready: -1}
+			p.restart = restart.Always
+			p.restarts = restart.Limits{MaxRestarts: -1, MaxUnready: -1}
 		},
 		"--grace 0s -- true": func(p *runPlan) { p.grace = 0 },
 		"--ready tcp=:80 --ready-timeout 5s --live notify --live-every 2s --live-failures 1 -- true": func(p *runPlan) {
@@ -94,11 +95,11 @@ func TestUsageNamesAllFlags(t *testing.T) {
 func TestPlanSpec(t *testing.T) {
 	p := runPlan{
 		name: "web", size: 12, program: "serve{rank}", args: []string{"-p", "80{rank}", "{rank}{rank}"}, env: []string{"D=/d{rank}"}, dir: "/w{rank}",
-		restart: host.Always, readyTimeout: time.Second,
+		restart: restart.Always, readyTimeout: time.Second,
 	}
 	want := host.ProcSpec{
 		Name: "web-11", Program: "serve{rank}", Args: []string{"-p", "8011", "1111"}, Dir: "/w11",
-		Env: []string{"D=/d11", "HYPER_RANK=11", "HYPER_SIZE=12"}, Restart: host.Always, ReadyTimeout: time.Second,
+		Env: []string{"D=/d11", "HYPER_RANK=11", "HYPER_SIZE=12"}, Restart: restart.Always, ReadyTimeout: time.Second,
 	}
 	if got := p.spec(11); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v\nwant %+v", got, want)

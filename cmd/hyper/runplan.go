@@ -13,6 +13,7 @@ import (
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
 	"github.com/hyperactor/hyperactor/launch/capture"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // runPlan is what "hyper run" was asked to do.
@@ -27,8 +28,8 @@ type runPlan struct {
 	dir     string
 	limits  launch.Limits
 
-	restart      host.RestartMode
-	restarts     host.RestartLimits
+	restart      restart.Mode
+	restarts     restart.Limits
 	ready, live  string // as probe.Parse reads them, or ""
 	readyTimeout time.Duration
 	liveEvery    time.Duration

@@ -10,6 +10,7 @@ import (
 	"github.com/hyperactor/hyperactor/host/cmdproc"
 	"github.com/hyperactor/hyperactor/launch"
 	"github.com/hyperactor/hyperactor/launch/capture"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // TestRealStreams takes every byte, also those that are no line, and closes
@@ -58,7 +59,7 @@ func TestRealRestartCaptured(t *testing.T) {
 		c.Streams = func(s host.ProcSpec) (host.Streams, error) { return host.Capture(dir, s.Name) }
 	})
 	spec := command("a", "sh", "-c", `sleep 3600 & echo run; exit 3`)
-	spec.Restart, spec.RestartLimits = host.OnFailure, host.RestartLimits{MaxRestarts: 19, Backoff: host.Backoff{Min: 1, Max: 1}}
+	spec.Restart, spec.RestartLimits = restart.OnFailure, restart.Limits{MaxRestarts: 19, Backoff: restart.Backoff{Min: 1, Max: 1}}
 	s, err := host.Supervise(b.ctx(), b.parts.Manager, spec)
 	if err != nil {
 		t.Fatal(err)

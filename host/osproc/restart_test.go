@@ -10,6 +10,7 @@ import (
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/launch"
+	"github.com/hyperactor/hyperactor/restart"
 )
 
 // TestRealRestart kills a supervised process from outside, twice: each time
@@ -19,8 +20,8 @@ func TestRealRestart(t *testing.T) {
 	b := newBench(t)
 	ctx := b.ctx()
 	s, err := b.host.Supervise(ctx, host.ProcSpec{
-		Name: "worker", Restart: host.OnFailure,
-		RestartLimits: host.RestartLimits{Backoff: host.Backoff{Min: time.Millisecond}},
+		Name: "worker", Restart: restart.OnFailure,
+		RestartLimits: restart.Limits{Backoff: restart.Backoff{Min: time.Millisecond}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package host
+package restart
 
 import (
 	"fmt"
@@ -6,32 +6,29 @@ import (
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/hyperactor/hyperactor/launch"
 )
 
-// RestartMode says after which ends a proc is started again. An end that
-// somebody asked for, through its handle, its Supervisor or its Host, is final in
-// every mode. RestartLimits bound what follows in every mode, too.
-type RestartMode uint8
+// Mode says after which ends something is started again. An end that somebody
+// asked for is final in every mode. Limits bound what follows in every mode, too.
+type Mode uint8
 
 // The modes.
 const (
-	Never     RestartMode = iota // one run
-	OnFailure                    // unless it ended by itself with code 0; a signal from elsewhere is a failure, SIGTERM included
-	Always                       // however it ended
+	Never     Mode = iota // one run
+	OnFailure             // unless it ended by itself with code 0; a signal from elsewhere is a failure, SIGTERM included
+	Always                // however it ended
 )
 
-func (m RestartMode) String() string {
+func (m Mode) String() string {
 	return [...]string{"never", "on-failure", "always"}[min(m, Always)]
 }
 
 // MarshalText returns what String does.
-func (m RestartMode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
 // UnmarshalText takes what String returns.
-func (m *RestartMode) UnmarshalText(text []byte) error {
-	for _, known := range []RestartMode{Never, OnFailure, Always} {
+func (m *Mode) UnmarshalText(text []byte) error {
+	for _, known := range []Mode{Never, OnFailure, Always} {
 		if known.String() == string(text) {
 			*m = known
 			return nil
@@ -40,12 +37,12 @@ func (m *RestartMode) UnmarshalText(text []byte) error {
 	return fmt.Errorf("restart mode %q, want never, on-failure or always", text)
 }
 
-// RestartLimits says how soon a proc is started again, and when it is given up
+// Limits says how soon a proc is started again, and when it is given up
 // (AC-6). The zero value works. It needs no window of time: a proc is given up
-// for runs in a row that were not healthy. A run is healthy if the proc was
+// for Runs in a row that were not healthy. A run is healthy if the proc was
 // Ready for the time Healthy, and for twice the delay that came before the run.
-type RestartLimits struct {
-	// MaxRestarts is how often in a row a proc is started again after a run
+type Limits struct {
+	// MaxRestarts is how often in a row it is started again after a run
 	// that was not healthy, however it ended; 9 if zero, so that the tenth such
 	// run is the last. With Always that goes for short runs that end with code 0,
 	// too. Without limit if negative; for no restart at all there is Never.
@@ -57,7 +54,7 @@ type RestartLimits struct {
 	// being reached.
 	Within time.Duration
 
-	// MaxUnready is how many runs in a row may end before they were Ready; 3
+	// MaxUnready is how many runs in a row may end before they were ready; 3
 	// if zero, without limit if negative. A program that cannot be started at
 	// all, because it is not there for example, is given up after 3 tries in
 	// any case.
@@ -88,7 +85,7 @@ const (
 	startTries      = 3 // a program may be gone for a moment while it is replaced
 )
 
-func (l RestartLimits) withDefaults() RestartLimits {
+func (l Limits) withDefaults() Limits {
 	if l.MaxRestarts == 0 {
 		l.MaxRestarts = defaultRestarts
 	}
@@ -120,7 +117,7 @@ func (b Backoff) withDefaults() Backoff {
 }
 
 // check reports a value that means nothing.
-func (l RestartLimits) check() error {
+func (l Limits) check() error {
 	switch b := l.Backoff.withDefaults(); {
 	case l.Within < 0:
 		return fmt.Errorf("restart: within %v, want a time or zero", l.Within)
@@ -136,52 +133,43 @@ func (l RestartLimits) check() error {
 	return nil
 }
 
-// policy decides what comes after a run. Together with history it is pure: it
-// has no clock and no randomness of its own.
-type policy struct {
-	mode RestartMode
-	RestartLimits
+// Policy decides what comes after a run. Together with History it is pure: it
+// has no clock and no randomness of its own, and may be used from anywhere.
+type Policy struct {
+	mode   Mode
+	limits Limits
 }
 
-// newPolicy returns the policy of spec, or an error if its limits mean nothing.
-func newPolicy(spec ProcSpec) (policy, error) {
-	return policy{spec.Restart, spec.RestartLimits.withDefaults()}, spec.RestartLimits.check()
+// NewPolicy returns the policy of these limits, or an error if they mean
+// nothing.
+func NewPolicy(m Mode, l Limits) (Policy, error) {
+	return Policy{m, l.withDefaults()}, l.check()
 }
 
-// run is one run of a proc that has ended: of one incarnation.
-type run struct {
-	started, ready, ended time.Time // ready is zero if it never was
-	how                   ending
+// Run is one run that has ended: one incarnation.
+type Run struct {
+	Started, Ready, Ended time.Time // Ready is zero if it never was
+	How                   Ending
 }
 
-// ending is what the policy has to know of an exit.
-type ending uint8
+// Ending is what a policy has to know of an end.
+type Ending uint8
 
+// The endings.
 const (
-	failed      ending = iota
-	succeeded          // by itself, with code 0
-	askedFor           // somebody wanted it
-	unstartable        // there was no process, and there will be none the next time
+	Failed      Ending = iota
+	Succeeded          // by itself, as it should
+	AskedFor           // somebody wanted it
+	Unstartable        // there was nothing to run, and there will not be the next time
 )
 
-// runOf returns the run that ended with e.
-func runOf(e Exit) run {
-	r := run{started: e.Started, ready: e.Ready, ended: e.Ended}
-	switch {
-	case e.Requested != (launch.Request{}):
-		r.how = askedFor
-	case e.OK() && e.Cause == "": // a proc that had to be stopped has failed, however well it obeyed
-		r.how = succeeded
-	}
-	return r
-}
-
 // took is how long the run was.
-func (r run) took() time.Duration { return max(0, r.ended.Sub(r.started)) }
+func (r Run) took() time.Duration { return max(0, r.Ended.Sub(r.Started)) }
 
-// history is what a policy remembers of the runs so far: counts, and no more
-// lengths than MaxRestarts. The zero value is that of a proc which has not run.
-type history struct {
+// History is what a Policy remembers of the runs so far: counts, and no more
+// lengths than MaxRestarts. The zero value is that of what has not run. Whoever
+// owns it calls Next with it, one at a time.
+type History struct {
 	runs        int
 	unhealthy   int             // in a row, up to the last one
 	unready     int             // likewise
@@ -190,54 +178,55 @@ type history struct {
 	window      []time.Duration // how long each run took that was a restart within the window, if there is one
 }
 
-// verdict is what a policy decides.
-type verdict struct {
-	do    action
-	after time.Duration // until it is started again
-	why   string        // in words
+// Verdict is what a Policy decides.
+type Verdict struct {
+	Do    Action
+	After time.Duration // until it is started again
+	Why   string        // in words; "" for Again
 }
 
-// action is what to do after a run.
-type action uint8
+// Action is what to do after a run.
+type Action uint8
 
+// The actions.
 const (
-	beDone     action = iota // it has ended as it should
-	startAgain               // after the delay
-	giveUp                   // it will not get better by itself
+	Done   Action = iota // it has ended as it should
+	Again                // start it, after the delay
+	GiveUp               // it will not get better by itself
 )
 
-// next takes in the latest run and decides what comes next. random is from 0
+// Next takes in the latest run and decides what comes next. random is from 0
 // up to 1 and spreads the delay.
-func (p policy) next(h *history, r run, random float64) verdict {
+func (p Policy) Next(h *History, r Run, random float64) Verdict {
 	p.remember(h, r)
 	switch {
-	case r.how == askedFor:
-		return verdict{do: beDone, why: "it was asked to stop"}
+	case r.How == AskedFor:
+		return Verdict{Do: Done, Why: "it was asked to stop"}
 	case p.mode == Never:
-		return verdict{do: beDone, why: "it is not to be restarted"}
-	case p.mode == OnFailure && r.how == succeeded:
-		return verdict{do: beDone, why: "it ended without a failure"}
+		return Verdict{Do: Done, Why: "it is not to be restarted"}
+	case p.mode == OnFailure && r.How == Succeeded:
+		return Verdict{Do: Done, Why: "it ended without a failure"}
 	}
 	if why := p.exhausted(h); why != "" {
-		return verdict{do: giveUp, why: why}
+		return Verdict{Do: GiveUp, Why: why}
 	}
-	h.delay = p.Backoff.delay(h.unhealthy)
-	return verdict{do: startAgain, after: p.Backoff.spread(h.delay, random)}
+	h.delay = p.limits.Backoff.delay(h.unhealthy)
+	return Verdict{Do: Again, After: p.limits.Backoff.spread(h.delay, random)}
 }
 
-// remember takes the run into the history.
-func (p policy) remember(h *history, r run) {
+// remember takes the run into the History.
+func (p Policy) remember(h *History, r Run) {
 	h.runs++
 	h.unhealthy = counted(h.unhealthy, !p.healthy(r, h.delay))
-	h.unready = counted(h.unready, r.ready.IsZero())
-	h.unstartable = counted(h.unstartable, r.how == unstartable)
-	if p.Within == 0 || p.MaxRestarts < 0 || h.runs == 1 {
+	h.unready = counted(h.unready, r.Ready.IsZero())
+	h.unstartable = counted(h.unstartable, r.How == Unstartable)
+	if p.limits.Within == 0 || p.limits.MaxRestarts < 0 || h.runs == 1 {
 		return
 	}
 	h.window = append(h.window, r.took())
 	total := time.Duration(0)
 	for i, took := range slices.Backward(h.window) {
-		if took >= p.Within-total {
+		if took >= p.limits.Within-total {
 			h.window = slices.Delete(h.window, 0, i+1)
 			break
 		}
@@ -253,23 +242,23 @@ func counted(n int, more bool) int {
 	return 0
 }
 
-// healthy reports whether r, which came after delay, shows that the proc works.
-func (p policy) healthy(r run, delay time.Duration) bool {
-	return !r.ready.IsZero() && r.ended.Sub(r.ready) >= max(p.Healthy, 2*delay)
+// healthy reports whether r, which came after delay, shows that it works.
+func (p Policy) healthy(r Run, delay time.Duration) bool {
+	return !r.Ready.IsZero() && r.Ended.Sub(r.Ready) >= max(p.limits.Healthy, 2*delay)
 }
 
 // exhausted says which limit is reached, or "".
-func (p policy) exhausted(h *history) string {
+func (p Policy) exhausted(h *History) string {
 	switch {
 	case h.unstartable >= startTries:
 		return fmt.Sprintf("it could not be started %s in a row", times(h.unstartable))
-	case p.MaxUnready > 0 && h.unready >= p.MaxUnready:
+	case p.limits.MaxUnready > 0 && h.unready >= p.limits.MaxUnready:
 		return fmt.Sprintf("it ended %s in a row before it was ready", times(h.unready))
-	case p.MaxRestarts < 0:
+	case p.limits.MaxRestarts < 0:
 		return ""
-	case p.Within > 0 && len(h.window) >= p.MaxRestarts:
-		return fmt.Sprintf("it was restarted %s within %v of running", times(len(h.window)), p.Within)
-	case p.Within == 0 && h.unhealthy > p.MaxRestarts:
+	case p.limits.Within > 0 && len(h.window) >= p.limits.MaxRestarts:
+		return fmt.Sprintf("it was restarted %s within %v of running", times(len(h.window)), p.limits.Within)
+	case p.limits.Within == 0 && h.unhealthy > p.limits.MaxRestarts:
 		return fmt.Sprintf("it was not healthy %s in a row", times(h.unhealthy))
 	}
 	return ""
@@ -291,7 +280,7 @@ func (b Backoff) delay(unhealthy int) time.Duration {
 	return time.Duration(d)
 }
 
-// spread returns d with jitter, so that procs which failed together do not
+// spread returns d with jitter, so that procs which Failed together do not
 // come back together.
 func (b Backoff) spread(d time.Duration, random float64) time.Duration {
 	with := float64(d) * (1 + b.Jitter*(2*random-1))
