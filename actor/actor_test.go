@@ -296,7 +296,7 @@ func TestAC11AgentAnswers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := []actor.ActorStatus{{Name: "agent", Type: "agent", Busy: true}, {Name: "c1", Type: "counter", Parent: "agent", Busy: true}}
+		want := []actor.ActorStatus{{Name: "agent", Type: "agent", Busy: true, Incarnation: 1}, {Name: "c1", Type: "counter", Parent: "agent", Busy: true, Incarnation: 1}}
 		if !slices.Equal(s.Actors, want) {
 			t.Errorf("status %+v, want %+v", s.Actors, want)
 		}

@@ -78,6 +78,9 @@ type ActorStatus struct {
 	Waiting int  // messages in its mailbox
 	Busy    bool // a handler runs, or is about to
 	Ending  bool
+
+	Incarnation int  // which run of it: 1 until it is restarted
+	Restarting  bool // that run has ended, and the next one has not begun
 }
 
 // Stop ends the actor without handling what waits for it, which goes back to
@@ -124,7 +127,8 @@ func (a *agent) SpawnActor(ctx context.Context, r SpawnRequest, reply Reply[id.A
 	if err != nil {
 		return refuse(reply, err)
 	}
-	b := &birth{maker: makeFunc(make)}
+	_, trace := originOf(ctx)
+	b := &birth{maker: makeFunc(make), trace: trace}
 	if err := a.proc.start(nil, r.Name, t.erased(), b); err != nil {
 		return refuse(reply, err)
 	}
@@ -210,7 +214,9 @@ func (c *cell) status() ActorStatus {
 	}
 	s.Waiting, s.Busy = c.queue.load()
 	c.mu.Lock()
-	s.Ending = c.end != nil
+	s.Restarting = c.end != nil && c.end.rested && c.end.again
+	s.Ending = c.end != nil && !s.Restarting
 	c.mu.Unlock()
+	s.Incarnation = c.incarnation()
 	return s
 }

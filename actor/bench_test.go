@@ -12,7 +12,7 @@ import (
 	"github.com/hyperactor/hyperactor/internal/versus"
 )
 
-func benchProc(b *testing.B) (*actor.Proc, context.Context) {
+func benchProc(b testing.TB) (*actor.Proc, context.Context) {
 	b.Helper()
 	name, err := id.NewProc("bench", "proc")
 	if err != nil {
@@ -26,7 +26,7 @@ func benchProc(b *testing.B) (*actor.Proc, context.Context) {
 	return p, p.Context(b.Context())
 }
 
-func spawnCounter(b *testing.B, ctx context.Context, p *actor.Proc) actor.Ref[*counter] {
+func spawnCounter(b testing.TB, ctx context.Context, p *actor.Proc) actor.Ref[*counter] {
 	b.Helper()
 	ref, err := counterType.Spawn(ctx, p.ID(), "", counterParams{})
 	if err != nil {

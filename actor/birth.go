@@ -14,6 +14,7 @@ import (
 type birth struct {
 	cell  *cell
 	maker maker
+	trace *wire.Trace   // that the spawn is a part of, or nil
 	done  chan struct{} // takes one value when it was made, or one of the following is set
 	err   error         // the actor's goroutine sets it
 	entry [1]message    // the birth itself, as the first thing in its actor's queue
@@ -44,6 +45,7 @@ func (b *birth) run(c *cell) error {
 	if c.halt.Load() { // stopped before it began: finish answers
 		return nil
 	}
+	c.starts()
 	a, err := b.call(c)
 	if err == nil && a == nil {
 		err = fmt.Errorf("type %s made nil", c.typ.name)
@@ -58,6 +60,7 @@ func (b *birth) run(c *cell) error {
 	}
 	c.actor = a
 	c.ran.Store(true)
+	c.ready()
 	b.done <- struct{}{}
 	return nil
 }
@@ -76,7 +79,7 @@ func (b *birth) call(c *cell) (a any, err error) {
 			c.beginEnd(ending{deadline: c.proc.stopDeadline(), cause: b.err}, wire.ActorFailed)
 		}
 	}()
-	a, err = b.maker.make(&c.scope)
+	a, err = b.maker.make(within(&c.scope, &c.sender, b.trace))
 	returned = true
 	return a, err
 }

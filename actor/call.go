@@ -28,34 +28,48 @@ type ticket struct {
 
 // answerable is a call, local or not, as those see it who have no answer for it.
 type answerable interface {
-	fail(number uint64, c *cell, reason wire.Reason, why string)
+	message
+	fail(number uint64, c *cell, reason wire.Reason, why string) (failed bool)
 }
 
 // number returns the number of a call that is open, or an odd one.
 func (t *ticket) number() uint64 { return t.state.Load() }
+
+// next gives the call that is made with the same ticket its number.
+func (t *ticket) next() {
+	if n := t.number(); n%2 == 1 {
+		t.state.Store(n + 1)
+	}
+}
 
 // settle reports whether the caller may answer the call with that number.
 func (t *ticket) settle(number uint64) bool {
 	return number%2 == 0 && t.state.CompareAndSwap(number, number+1)
 }
 
-func (d *method[A, Req, Resp]) call(ctx context.Context, s *sender, name string, req Req) (resp Resp, err error) {
+func (d *method[A, Req, Resp]) call(ctx context.Context, s *sender, sp *span, name string, req Req) (resp Resp, err error) {
 	c, err := d.target(s, name)
 	if err != nil {
-		return resp, err
+		return resp, sp.returned(err)
 	}
+	sp.send(ctx, 0)
 	slot := c.queue.begin(c.typ.mailbox.limit())
 	if slot == nil {
 		if slot, err = c.waitRoom(ctx, d.name); err != nil {
-			return resp, err
+			return resp, sp.returned(err)
 		}
 	}
-	r := d.newCall(s)
+	r := d.newCall(s, sp)
 	r.req = req
-	*slot = r
+	if sp == nil {
+		*slot = r
+	} else {
+		*slot = r.ticket.call
+	}
 	if c.queue.commit() {
 		s.proc.run(c)
 	}
+	sp.delivered()
 	if end := ctx.Done(); end == nil {
 		<-r.done
 	} else {
@@ -66,13 +80,20 @@ func (d *method[A, Req, Resp]) call(ctx context.Context, s *sender, name string,
 		}
 	}
 	resp, err = r.resp, r.err
-	d.reuse(s, r)
+	if _, failed := err.(*UndeliverableError); sp == nil && !failed { // its handler may still be at one that others failed
+		d.reuse(s, r)
+	}
 	return resp, err
 }
 
 // newCall returns the call that s has made before, if it was of the same kind,
-// or a new one.
-func (d *method[A, Req, Resp]) newCall(s *sender) *call[A, Req, Resp] {
+// or a new one. One with a span is always new.
+func (d *method[A, Req, Resp]) newCall(s *sender, sp *span) *call[A, Req, Resp] {
+	if sp != nil {
+		r := &call[A, Req, Resp]{method: d, done: make(chan struct{}, 1)}
+		r.ticket.call = &seen{sp, r}
+		return r
+	}
 	if t := s.spare.Swap(nil); t != nil {
 		if r, ok := t.call.(*call[A, Req, Resp]); ok {
 			r.method = d
@@ -91,30 +112,35 @@ func (d *method[A, Req, Resp]) reuse(s *sender, r *call[A, Req, Resp]) {
 		return
 	}
 	r.resp, r.err = *new(Resp), nil
-	r.ticket.state.Add(1) // the next number
+	r.ticket.next()
 	s.spare.Store(&r.ticket)
 }
 
-func (r *call[A, Req, Resp]) run(c *cell) error {
+func (r *call[A, Req, Resp]) run(c *cell) error { return r.serve(c, nil) }
+
+func (r *call[A, Req, Resp]) serve(c *cell, sp *span) error {
 	number := r.ticket.number()
 	req := r.req
 	r.req = *new(Req)
 	c.called = true
 	c.inHand.Store(&r.ticket)
 	if r.method.later != nil {
-		return r.runLater(c, req)
+		return r.serveLater(c, sp, req)
 	}
-	resp, err := r.method.handle(c.actor.(A), &c.scope, req)
+	resp, err := r.method.handle(c.actor.(A), sp.begin(c), req)
+	sp.end(err)
 	c.inHand.Store(nil) // before the answer: r may be used again after it
 	r.answer(number, resp, err)
 	return nil
 }
 
-// runLater runs a handler that answers through its Reply, or with an error.
-func (r *call[A, Req, Resp]) runLater(c *cell, req Req) error {
+// serveLater runs a handler that answers through its Reply, or with an error.
+func (r *call[A, Req, Resp]) serveLater(c *cell, sp *span, req Req) error {
 	c.owe(&r.ticket)
 	reply := Reply[Resp]{to: r, ticket: &r.ticket, cell: c}
-	if err := r.method.later(c.actor.(A), &c.scope, req, reply); err != nil {
+	err := r.method.later(c.actor.(A), sp.begin(c), req, reply)
+	sp.end(err)
+	if err != nil {
 		reply.Fail(err)
 	}
 	c.inHand.Store(nil)
@@ -130,11 +156,13 @@ func (r *call[A, Req, Resp]) answer(number uint64, resp Resp, err error) bool {
 	return true
 }
 
-func (r *call[A, Req, Resp]) fail(number uint64, c *cell, reason wire.Reason, why string) {
-	if r.ticket.settle(number) { // r is ours only now
-		r.err = &UndeliverableError{To: c.id(), Method: r.method.name, Reason: reason, Detail: why}
-		r.done <- struct{}{}
+func (r *call[A, Req, Resp]) fail(number uint64, c *cell, reason wire.Reason, why string) bool {
+	if !r.ticket.settle(number) {
+		return false
 	}
+	r.err = &UndeliverableError{To: c.id(), Method: r.method.name, Reason: reason, Detail: why} // r is ours only now
+	r.done <- struct{}{}
+	return true
 }
 
 func (r *call[A, Req, Resp]) reject(c *cell, reason wire.Reason, why string) {

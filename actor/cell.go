@@ -24,7 +24,7 @@ type cell struct {
 	nkids            atomic.Int32           // children whose end notice has not been handled
 	halt             atomic.Bool            // no further message is handled
 	ran              atomic.Bool            // it was made
-	nameless         atomic.Bool            // its name is free again
+	bond             atomic.Uint32          // whether it is tied to others, see ties
 	birth            atomic.Pointer[birth]  // until whoever spawned it has the answer
 	ends             atomic.Bool            // it has to end: advance has something to do
 	gone             atomic.Bool            // its terminal state is published
@@ -72,7 +72,7 @@ func (c *cell) work(b *batch) (goOn bool) {
 		}
 		c.at.Store(int32(i)) // before halt is read: it is ours, or abandon sees that it is not
 		if c.halt.Load() {
-			c.rejectRest(b, i)
+			c.leaveRest(b, i)
 			break
 		}
 		c.called = false
@@ -122,7 +122,7 @@ func (c *cell) broke(value any, b *batch) (goOn bool) {
 	c.queue.putBack(b.system)
 	b.system = nil
 	c.fail(f)
-	c.rejectRest(b, int(c.at.Load())+1)
+	c.leaveRest(b, int(c.at.Load())+1)
 	goOn = c.advance()
 	if value == nil && goOn {
 		c.proc.run(c)
@@ -143,20 +143,18 @@ func (c *cell) failInHand(why string) {
 	}
 }
 
-// rejectRest rejects what is left of a batch, from i on.
-func (c *cell) rejectRest(b *batch, i int) {
+// leaveRest is for what is left of a batch, from i on: it is kept for the next
+// run, if there may be one, or rejected.
+func (c *cell) leaveRest(b *batch, i int) {
+	if c.queue.keepRest(b, i) {
+		return
+	}
 	rest := c.queue.claim(b, i)
-	c.rejectAll(rest)
+	c.rejectAll(rest, c.queue.refusal())
 	clear(rest)
 }
 
-func (c *cell) rejectAll(left []message) {
-	if len(left) == 0 {
-		return
-	}
-	c.queue.mu.Lock()
-	reason := c.queue.closed
-	c.queue.mu.Unlock()
+func (c *cell) rejectAll(left []message, reason wire.Reason) {
 	for _, m := range left {
 		m.reject(c, reason, "")
 	}
@@ -169,6 +167,14 @@ func (c *cell) order(m message) bool {
 		c.proc.run(c)
 	}
 	return taken
+}
+
+// note queues what comes after the messages that wait, whatever the limit. An
+// actor that ends does not take it.
+func (c *cell) note(m message) {
+	if c.queue.putNote(m) {
+		c.proc.run(c)
+	}
 }
 
 // waitRoom is for a sender whose message found no room: it waits, is refused,
@@ -203,7 +209,7 @@ func (c *cell) waitRoom(ctx context.Context, method string) (*message, error) {
 
 // deliver queues a message from another proc. It never blocks: what finds no
 // room is parked, and its sender's proc told to hold back (MS-7).
-func (c *cell) deliver(in *incoming) {
+func (c *cell) deliver(in *incoming) (taken bool) {
 	taken, start, dropped := c.queue.putIncoming(c, in)
 	if start {
 		c.proc.run(c)
@@ -214,8 +220,9 @@ func (c *cell) deliver(in *incoming) {
 	if !taken {
 		if r := c.queue.refusal(); r != 0 {
 			in.reject(c, r, "")
-			return
+			return false
 		}
 		in.reject(c, wire.MailboxFull, "")
 	}
+	return taken
 }

@@ -14,12 +14,15 @@ import (
 func (p *Proc) Deliver(e wire.Envelope) {
 	switch e.Kind {
 	case wire.Send, wire.Call:
-		p.deliver(e)
+		p.deliver(&e)
 	case wire.Reply, wire.Return:
+		if e.Kind == wire.Return {
+			p.observeReturn(infoOfReturn(&e), &UndeliverableError{To: e.From, Method: e.Method, Reason: e.Reason, Detail: string(e.Body)})
+		}
 		if e.Call == 0 {
 			p.undelivered(e.To.Name, Undelivered{To: e.From, Method: e.Method, Reason: e.Reason, Detail: string(e.Body)})
 		} else if call, ok := p.calls.remove(e.Call); ok {
-			call.reply.take(&e)
+			call.reply.take(e)
 		} else {
 			p.lost.Add(1) // the caller has left
 		}
@@ -27,30 +30,56 @@ func (p *Proc) Deliver(e wire.Envelope) {
 		p.held.hold(e.From)
 	case wire.Resume:
 		p.held.release(e.From)
+	case wire.Watch, wire.Unwatch, wire.Down:
+		p.hear(&e, nil)
 	default:
 		p.lost.Add(1)
 	}
 }
 
-func (p *Proc) deliver(e wire.Envelope) {
-	c := p.cell(e.To.Name)
+func (p *Proc) deliver(e *wire.Envelope) {
+	c := p.receiver(e.To.Name)
 	if c == nil {
-		p.giveBack(&e, wire.NoActor, "")
+		p.refuse(e, wire.NoActor, "")
 		return
 	}
 	m := c.typ.byName[e.Method]
 	if m == nil {
-		p.giveBack(&e, wire.NoMethod, "type "+c.typ.name)
+		p.refuse(e, wire.NoMethod, "type "+c.typ.name)
 		return
 	}
-	c.deliver(&incoming{env: e, entry: m})
+	in := p.newIncoming(e, m)
+	if sp := in.span; c.deliver(in) {
+		sp.delivered()
+	}
+}
+
+// refuse returns a message that no actor got.
+func (p *Proc) refuse(e *wire.Envelope, reason wire.Reason, why string) {
+	p.observeReturn(infoOf(e), &UndeliverableError{To: e.To, Method: e.Method, Reason: reason, Detail: why})
+	p.giveBack(e, reason, why)
+	e.Release()
+}
+
+// receiver returns the living actor called name, or nil.
+func (p *Proc) receiver(name string) *cell {
+	if c := p.lastTo.Load(); c != nil && c.name == name && c.bond.Load() != over {
+		return c
+	}
+	c := p.cell(name)
+	if c != nil {
+		p.lastTo.Store(c)
+	}
+	return c
 }
 
 // Gone is told by the gateway that the proc gone has ended or cannot be
-// reached any more, and why. The calls that wait for it end with that.
+// reached any more, and why. The calls that wait for it end with
+// that, and those who watch actors in it, or are linked to them, are told.
 func (p *Proc) Gone(gone id.Proc, cause error) {
 	p.held.releaseAll(gone)
 	p.failCalls(func(to id.Proc) bool { return to == gone }, wire.PeerGone, cause)
+	p.loseTies(gone, cause)
 }
 
 func (p *Proc) failCalls(which func(id.Proc) bool, r wire.Reason, cause error) {
@@ -102,7 +131,7 @@ type undeliveredNote struct{ u Undelivered }
 
 func (m *undeliveredNote) run(c *cell) error {
 	if a, ok := c.actor.(Undeliverable); ok {
-		a.Undeliverable(&c.scope, m.u)
+		a.Undeliverable(c.ctx(), m.u)
 	} else {
 		c.proc.lost.Add(1)
 	}

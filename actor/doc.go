@@ -45,7 +45,26 @@
 //   - Children end before their parent is cleaned up (AC-4). A handler that
 //     ignores the end of its ctx past the bound is abandoned and reported with
 //     its stack (AC-3): Go cannot end it, and nobody pretends that it ended.
+//   - Who watches an actor (Watch, WaitFor) is told of its end once, with the
+//     reason, wherever it is: also when it was gone already, when its proc or the
+//     way there is lost, and not after Monitor.Stop. What the actor sent before
+//     is handled before that (AC-10). Whoever watches the agent of a proc watches
+//     the proc. Two that are linked (Link) fail together.
+//   - A supervisor whose type has Restarts (Type.WithRestarts) restarts children
+//     that fail: alone, all of them, or those spawned later, after a delay that
+//     grows, and not for ever (AC-6). A restarted actor keeps its ref and what
+//     waits for it; its Incarnation changes, which End, Failure, ActorStatus and
+//     SelfOf say (AC-7).
 //   - An idle actor has no goroutine and costs under 400 bytes (AC-12).
+//
+// # What can be seen
+//
+// Config.Observe is told when messages are sent, delivered, handled and
+// returned, and when actors fail. A ctx may carry a W3C trace (ContextWithTrace,
+// TraceFrom): what is sent, called, spawned or timed with it carries it on, to
+// other procs too, and each handler has a span of its own in it. LogObserver
+// and TraceHandler do for log/slog what the example of Observer does for a
+// tracer. Messages that nobody looks at cost nothing.
 //
 // # What is not
 //
@@ -58,5 +77,14 @@
 //     it end with their ctx.
 //   - Within a proc a request is passed as it is, not copied: do not change what
 //     it points to after sending. Between procs it is encoded as CBOR.
-//   - Restarting a failed actor is up to its supervisor, in ChildEnded.
+//   - A Down that says ErrPeerGone or ErrNoRoute does not say that the actor has
+//     ended: it may live on behind a broken network. The Down of a process that
+//     has ended by itself tells what its agent said, and has the Exit only if
+//     the agent could not say anything any more.
+//   - The message that an actor failed with is not handled again, and what its
+//     value knew is gone with the run. So are its timers, watches, links and
+//     deferred replies; those who watch it are not told. The bound on restarts
+//     per second is one of each proc.
+//   - An actor that belongs to the agent is not restarted, nor one that was
+//     abandoned: it may still run.
 package actor

@@ -66,13 +66,16 @@ func (e *UndeliverableError) Unwrap() []error {
 // errors.Is compares it with the errors of this package and with any error
 // that has the same ErrorCode.
 type RemoteError struct {
-	From   id.Actor // the actor whose handler returned it
-	Method string
-	Code   string // the error's ErrorCode; "error" if it has none
+	From   id.Actor // the actor whose handler returned it, or that failed
+	Method string   // "" if it is why the actor ended
+	Code   string   // the error's ErrorCode; "error" if it has none
 	Text   string
 }
 
 func (e *RemoteError) Error() string {
+	if e.Method == "" {
+		return "remote: " + e.Text
+	}
 	return fmt.Sprintf("remote: %s of %s: %s", e.Method, e.From, e.Text)
 }
 

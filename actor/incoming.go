@@ -2,58 +2,119 @@ package actor
 
 import (
 	"errors"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/hyperactor/hyperactor/wire"
 )
 
 // incoming is a message from another proc: decoded when it is its turn, so
-// that the connection does not wait for it.
+// that the connection does not wait for it. The proc keeps it for the next one
+// if it was handled as usual, a call with the next number.
 type incoming struct {
 	env    wire.Envelope
 	entry  entry
 	ticket ticket
+	span   *span // nil for most
+	mine   bool  // nobody else has, or will have, to do with it: set when it was handled
 }
 
-func (in *incoming) run(c *cell) error {
-	if in.env.Kind == wire.Call {
+func (p *Proc) newIncoming(e *wire.Envelope, m entry) *incoming {
+	in, ok := p.incomings.Get().(*incoming)
+	if !ok {
+		in = new(incoming)
 		in.ticket.call = in
-		c.inHand.Store(&in.ticket)
 	}
-	return in.entry.serve(c, in)
+	in.env, in.entry, in.span = *e, m, p.spanIn(e)
+	return in
+}
+
+func (in *incoming) run(c *cell) (err error) {
+	if in.span != nil {
+		defer in.span.over()
+	}
+	if in.env.Kind == wire.Call {
+		c.inHand.Store(&in.ticket)
+		err = in.entry.serve(c, in)
+		c.inHand.Store(nil)
+	} else {
+		err = in.entry.serve(c, in)
+	}
+	if err == nil && in.mine {
+		in.env, in.span, in.mine = wire.Envelope{}, nil, false
+		in.ticket.next()
+		c.proc.incomings.Put(in)
+	}
+	return err
 }
 
 func (in *incoming) reject(c *cell, reason wire.Reason, why string) {
-	in.fail(in.ticket.number(), c, reason, why)
+	if in.fail(in.ticket.number(), c, reason, why) {
+		in.env.Release()
+	}
 }
 
-func (in *incoming) fail(number uint64, c *cell, reason wire.Reason, why string) {
-	if in.ticket.settle(number) {
-		c.proc.giveBack(&in.env, reason, why)
+// fail leaves the body and the parts alone: the handler may be about to decode them.
+func (in *incoming) fail(number uint64, c *cell, reason wire.Reason, why string) bool {
+	if !in.ticket.settle(number) {
+		return false
 	}
+	if in.span != nil {
+		in.span.returned(&UndeliverableError{To: c.id(), Method: in.env.Method, Reason: reason, Detail: why})
+	}
+	c.proc.giveBack(&in.env, reason, why)
+	return true
 }
 
 func (in *incoming) reuse() bool { return false }
 
 func (d *method[A, Req, Resp]) serve(c *cell, in *incoming) error {
-	var req Req
-	if err := wire.Unmarshal(in.env.Body, &req); err != nil {
+	v, ok := d.decoded.Get().(*decoded[Req, Resp])
+	if !ok {
+		v = new(decoded[Req, Resp])
+	}
+	if err := wire.UnmarshalParts(in.env.Body, in.env.Parts, &v.req); err != nil {
 		in.reject(c, wire.Malformed, err.Error())
 		return nil
 	}
-	in.env.Body = nil
-	if in.env.Kind == wire.Send {
-		return d.apply(c, req)
+	in.env.ReleaseBody()
+	in.env.Parts = nil
+	switch {
+	case in.env.Kind == wire.Send:
+		req := v.req
+		v.reuse(&d.decoded)
+		in.mine = true
+		return d.apply(c, in.span, req)
+	case d.later != nil:
+		return d.serveLater(c, in, v.req)
 	}
-	answer := remoteAnswer[Resp]{in, c}
-	if d.later == nil {
-		resp, err := d.handle(c.actor.(A), &c.scope, req)
-		answer.answer(0, resp, err)
-		return nil
-	}
+	number := in.ticket.number()
+	resp, err := d.handle(c.actor.(A), in.span.begin(c), v.req)
+	in.span.end(err)
+	v.resp = resp
+	in.mine = in.answer(c, number, &v.resp, err)
+	v.reuse(&d.decoded)
+	return nil
+}
+
+// decoded is a request and its response while they are decoded and encoded.
+type decoded[Req, Resp any] struct {
+	req  Req
+	resp Resp
+}
+
+func (v *decoded[Req, Resp]) reuse(d *sync.Pool) {
+	*v = decoded[Req, Resp]{}
+	d.Put(v)
+}
+
+// serveLater runs a handler that answers through its Reply, or with an error.
+func (d *method[A, Req, Resp]) serveLater(c *cell, in *incoming, req Req) error {
 	c.owe(&in.ticket)
-	reply := Reply[Resp]{to: answer, ticket: &in.ticket, cell: c}
-	if err := d.later(c.actor.(A), &c.scope, req, reply); err != nil {
+	reply := Reply[Resp]{to: remoteAnswer[Resp]{in, c}, ticket: &in.ticket, cell: c}
+	err := d.later(c.actor.(A), in.span.begin(c), req, reply)
+	in.span.end(err)
+	if err != nil {
 		reply.Fail(err)
 	}
 	return nil
@@ -66,42 +127,55 @@ type remoteAnswer[Resp any] struct {
 }
 
 func (r remoteAnswer[Resp]) answer(number uint64, v Resp, err error) bool {
+	return r.in.answer(r.cell, number, &v, err)
+}
+
+// answer answers a call with what v points to, or with err.
+func (in *incoming) answer(c *cell, number uint64, v any, err error) bool {
 	var body []byte
+	var parts []wire.Bulk
 	if err == nil {
-		body, err = wire.Marshal(v) // the user's code, which may panic: before the ticket is settled
+		body, parts, err = wire.MarshalParts(v) // the user's code, which may panic: before the ticket is settled
 	}
-	if !r.in.ticket.settle(number) {
+	if !in.ticket.settle(number) {
 		return false
 	}
-	r.cell.reply(&r.in.env, body, err)
+	c.reply(&in.env, body, parts, err)
 	return true
 }
 
 // reply answers the call with an encoded value, or with err. The actor waits
 // while the queue to the caller's process is full; the agent, who has to answer
 // others, does not (AC-11).
-func (c *cell) reply(call *wire.Envelope, body []byte, err error) {
-	e := wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: call.Call, To: call.From, From: call.To, Method: call.Method, Body: body}
+func (c *cell) reply(call *wire.Envelope, body []byte, parts []wire.Bulk, err error) {
+	p := c.proc
+	e, ok := p.replies.Get().(*wire.Envelope)
+	if !ok {
+		e = new(wire.Envelope)
+	}
+	*e = wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: call.Call, To: call.From, From: call.To, Method: call.Method, Body: body, Parts: parts}
 	if err != nil {
 		e.Code, e.Body = wireCode(err), clip(err.Error())
 	}
 	if c.parent == nil {
-		c.proc.post(e)
-		return
+		p.post(*e)
+	} else {
+		err = p.route(e)
+		if errors.Is(err, wire.TooLarge) {
+			e.Code, e.Body, e.Parts = wireCode(err), clip(err.Error()), nil
+			err = p.route(e)
+		}
+		p.countLost(err)
 	}
-	err = c.proc.route(&e)
-	if errors.Is(err, wire.TooLarge) {
-		e.Code, e.Body = wireCode(err), clip(err.Error())
-		err = c.proc.route(&e)
-	}
-	c.proc.countLost(err)
+	e.Body, e.Parts = nil, nil
+	p.replies.Put(e)
 }
 
 // giveBack returns a message that was not handled to the proc that sent it.
 func (p *Proc) giveBack(m *wire.Envelope, reason wire.Reason, why string) {
 	p.post(wire.Envelope{
 		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: m.Call,
-		To: m.From, From: m.To, Method: m.Method, Body: clip(why),
+		To: m.From, From: m.To, Method: m.Method, Trace: m.Trace, Body: clip(why),
 	})
 }
 

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ type ending struct {
 	timer    *time.Timer
 	failure  *Failure
 	cause    error
+	again    bool          // it may only be the end of a run: what waits is kept
+	rested   bool          // the run has ended, and its supervisor knows
+	lost     bool          // it is abandoned
 	told     order         // to the children; used by the actor's goroutine alone
 	cleaned  bool          // likewise
 	done     chan struct{} // closed at the end
@@ -40,10 +44,17 @@ func (c *cell) stop(drain bool, deadline time.Time, cause error) <-chan struct{}
 	return c.beginEnd(ending{drain: drain, deadline: deadline, cause: cause}, wire.ActorStopped)
 }
 
-// fail ends the actor because of a failure that nobody waits for.
+// fail ends the actor, or a run of it, because of a failure that nobody waits
+// for.
 func (c *cell) fail(f *Failure) {
-	f.Actor, f.Type = c.id(), c.typ.name
-	c.beginEnd(ending{deadline: c.proc.stopDeadline(), failure: f, cause: f.Err}, wire.ActorFailed)
+	c.sign(f)
+	c.proc.observeFailure(f)
+	c.beginEnd(ending{deadline: c.proc.stopDeadline(), failure: f, cause: f.Err, again: true}, wire.ActorFailed)
+}
+
+// sign says in f that it is c's own.
+func (c *cell) sign(f *Failure) {
+	f.Actor, f.Type, f.Incarnation = c.id(), c.typ.name, c.incarnation()
 }
 
 func (c *cell) beginEnd(want ending, reason wire.Reason) <-chan struct{} {
@@ -51,8 +62,10 @@ func (c *cell) beginEnd(want ending, reason wire.Reason) <-chan struct{} {
 	e := c.end
 	if e == nil {
 		e = &ending{drain: want.drain, deadline: want.deadline, cause: want.cause, failure: want.failure, done: make(chan struct{})}
+		e.again = want.again && c.restartable()
 		c.end = e
 	}
+	e.again = e.again && want.again // whoever stops it means it for good
 	e.drain = e.drain && want.drain
 	if want.deadline.Before(e.deadline) {
 		e.deadline = want.deadline
@@ -61,16 +74,22 @@ func (c *cell) beginEnd(want ending, reason wire.Reason) <-chan struct{} {
 		e.failure = want.failure
 	}
 	drain := e.drain
-	if !drain {
+	var left []message
+	if e.again {
+		left = c.queue.suspend(c.parent.typ.restarts.drop)
+	} else {
+		left = c.queue.close(reason, drain)
+	}
+	if !drain { // after what decides about messages that are left
 		c.halt.Store(true) // before anything can abandon it
 	}
 	c.ends.Store(true)
 	c.setTimer(e)
 	c.mu.Unlock()
 
-	c.rejectAll(c.queue.close(reason, drain))
+	c.rejectAll(left, cmp.Or(c.queue.refusal(), reason))
 	if !drain {
-		c.cancel(want.cause)
+		c.cancelRun(want.cause)
 	}
 	c.order(wake{})
 	return e.done
@@ -92,7 +111,7 @@ func (c *cell) setTimer(e *ending) {
 		})
 		return
 	}
-	e.timer = time.AfterFunc(left, c.abandon)
+	e.timer = time.AfterFunc(left, func() { c.abandon(e) })
 }
 
 // wake makes an actor look at what it has been ordered.
@@ -117,6 +136,7 @@ func (c *cell) advance() bool {
 	c.mu.Lock()
 	e := c.end
 	now := order{e.drain, e.deadline}
+	rested, again := e.rested, e.again
 	c.mu.Unlock()
 	if e.told != now { // nothing yet, or less strictly
 		e.told = now
@@ -125,7 +145,14 @@ func (c *cell) advance() bool {
 	if c.nkids.Load() > 0 {
 		return true
 	}
-	c.cleanUp(e)
+	if !rested {
+		c.cleanUp(e)
+		rested = c.rest(e)
+		again = rested
+	}
+	if rested && again {
+		return true
+	}
 	c.finish(c.failure(), false)
 	return false
 }
@@ -135,6 +162,15 @@ func (c *cell) failure() *Failure {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.end.failure
+}
+
+// lastFailure returns why the actor has ended, f if it is known. The end of the
+// agent is that of the proc.
+func (c *cell) lastFailure(f *Failure) *Failure {
+	if f == nil && c.parent == nil {
+		f, _ = errors.AsType[*Failure](c.proc.Err())
+	}
+	return f
 }
 
 // stopKids passes the order on, with most of what is left of the budget (AC-4).
@@ -174,7 +210,7 @@ func (c *cell) cleanUp(e *ending) {
 }
 
 func (c *cell) cleanUpFailed(e *ending, f *Failure) {
-	f.Actor, f.Type = c.id(), c.typ.name
+	c.sign(f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if e.failure == nil {
@@ -193,14 +229,20 @@ func (c *cell) finish(f *Failure, abandoned bool) {
 	if !first {
 		return
 	}
-	c.rejectAll(left)
+	c.rejectAll(left, c.queue.refusal())
 	c.failOwed(reason)
 	if abandoned {
 		c.failInHand("its handler did not return")
 	}
-	c.proc.freeName(c) // a supervisor may spawn the next one under it at once
-	c.notify(&childEnd{End: End{Actor: c.id(), Type: c.typ.name, Failure: f}, child: c})
-	c.cancel(errEnded)
+	tied := c.proc.freeName(c) // a supervisor may spawn the next one under it at once
+	c.mu.Lock()
+	rested := c.end.rested
+	c.mu.Unlock()
+	c.notify(&childEnd{End: c.endOf(f), child: c, silent: rested})
+	if tied {
+		c.proc.cutTies(c, allTies, c.lastFailure(f))
+	}
+	c.cancelRun(errEnded)
 	c.mu.Lock()
 	if c.end.timer != nil {
 		c.end.timer.Stop()
@@ -231,11 +273,16 @@ var (
 // that its ctx is cancelled. It is detached and reported; its goroutine stays
 // for as long as the handler does (AC-3). Its children, whom it could not tell,
 // get a short one of their own.
-func (c *cell) abandon() {
-	if c.gone.Load() {
+func (c *cell) abandon(e *ending) {
+	c.mu.Lock()
+	over := c.end != e || e.rested && e.again || c.gone.Load()
+	e.lost = !over
+	c.mu.Unlock()
+	if over {
 		return
 	}
-	f := &Failure{Actor: c.id(), Type: c.typ.name, Err: ErrAbandoned, Stack: stackOf(c)}
+	f := &Failure{Err: ErrAbandoned, Stack: stackOf(c)}
+	c.sign(f)
 	for _, k := range c.proc.kidsOf(c) {
 		k.stop(false, time.Now().Add(c.proc.cfg.StopBound/drainReserve), f.Err)
 	}
@@ -247,22 +294,27 @@ func (c *cell) abandon() {
 func (c *cell) owe(t *ticket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.owed == nil {
-		c.owed = make(map[*ticket]struct{})
+	if c.rare == nil {
+		c.rare = &rare{}
 	}
-	c.owed[t] = struct{}{}
+	if c.rare.owed == nil {
+		c.rare.owed = make(map[*ticket]struct{})
+	}
+	c.rare.owed[t] = struct{}{}
 }
 
 func (c *cell) paid(t *ticket) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.owed, t)
+	delete(c.rare.owed, t)
 }
 
 func (c *cell) failOwed(reason wire.Reason) {
+	var owed map[*ticket]struct{}
 	c.mu.Lock()
-	owed := c.owed
-	c.owed = nil
+	if c.rare != nil {
+		owed, c.rare.owed = c.rare.owed, nil
+	}
 	c.mu.Unlock()
 	for t := range owed {
 		t.call.fail(t.number(), c, reason, "before it had answered")

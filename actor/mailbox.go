@@ -63,6 +63,7 @@ type queue struct {
 	closed  wire.Reason // why no user message is taken any more; zero while open
 	cut     int32       // where finish found the goroutine of an abandoned actor in its batch
 	ended   bool        // nothing at all is taken any more
+	asleep  bool        // user messages wait for the next run
 	flow    *flow       // nil until the queue was full once
 
 	urgent atomic.Bool // system is not empty
@@ -71,7 +72,7 @@ type queue struct {
 // flow is what a queue needs once it has been full.
 type flow struct {
 	room   chan struct{}        // closed when there is room again; nil if nobody waits
-	parked []*incoming          // from other procs, over the limit, in order
+	parked []message            // from other procs, over the limit, in order, and notes that came after them
 	paused map[id.Proc]struct{} // procs that were told to hold back
 }
 
@@ -133,6 +134,9 @@ func (q *queue) take(c *cell, b *batch, limit int, last bool) bool {
 	b.system, q.system = q.system, nil
 	q.urgent.Store(false)
 	b.n = min(q.user.len(), maxBatch)
+	if q.asleep {
+		b.n = 0
+	}
 	for i := range b.n {
 		b.user[i] = *q.user.pop()
 	}
@@ -177,6 +181,62 @@ func (q *queue) claim(b *batch, i int) []message {
 		*q.user.at(q.user.done + uint32(k)) = nil
 	}
 	return b.user[i:end]
+}
+
+// suspend keeps user messages for the next run of the actor. With drop, those
+// that wait are returned instead.
+func (q *queue) suspend(drop bool) []message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.asleep = true
+	if !drop {
+		return nil
+	}
+	q.wakeSenders()
+	return q.empty()
+}
+
+// wakeUp ends suspend.
+func (q *queue) wakeUp() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.asleep = false
+}
+
+// keepRest puts the messages of b from i on back in front, if there may be
+// another run. What others have taken from there meanwhile leaves room enough.
+func (q *queue) keepRest(b *batch, i int) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.asleep || q.closed != 0 || q.ended {
+		return false
+	}
+	for k := b.n - 1; k >= i; k-- {
+		*q.user.at(q.user.done + uint32(k)) = nil
+		*q.user.unpop() = b.user[k]
+		b.user[k] = nil
+	}
+	b.n, q.held = min(b.n, i), min(q.held, int32(i))
+	return true
+}
+
+// putNote queues m behind the user messages, beyond the limit, and reports
+// whether the caller has to start the actor's goroutine. A queue that is closed
+// drops it.
+func (q *queue) putNote(m message) (start bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch {
+	case q.closed != 0:
+		return false
+	case q.flow != nil && len(q.flow.parked) > 0:
+		q.flow.parked = append(q.flow.parked, m)
+	default:
+		*q.user.push() = m
+	}
+	start = !q.running
+	q.running = true
+	return start
 }
 
 // takeSystem returns system work that came while a batch is being handled.
@@ -279,9 +339,7 @@ func (q *queue) empty() []message {
 		*slot = nil
 	}
 	if q.flow != nil {
-		for _, in := range q.flow.parked {
-			left = append(left, in)
-		}
+		left = append(left, q.flow.parked...)
 		q.flow.parked = nil
 	}
 	return left

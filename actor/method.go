@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/hyperactor/hyperactor/wire"
@@ -16,11 +17,15 @@ type None struct{}
 // OnSend or OnDefer; it may be used from any goroutine.
 type Method[A, Req, Resp any] struct{ def *method[A, Req, Resp] }
 
-// method is the definition behind a Method. It never changes.
+// method is the definition behind a Method. It never changes, but for what it
+// keeps for reuse.
 type method[A, Req, Resp any] struct {
 	name   string
 	handle func(A, context.Context, Req) (Resp, error)
 	later  func(A, context.Context, Req, Reply[Resp]) error // instead of handle
+
+	outgoings sync.Pool // of *outgoing[Req, Resp]
+	decoded   sync.Pool // of *decoded[Req, Resp]
 }
 
 // On names a method of A, so that it can be called from anywhere. The name is
@@ -57,43 +62,53 @@ func (m Method[A, Req, Resp]) Name() string { return m.def.name }
 // Within one proc req is passed as it is, not copied: what it points to must
 // not be changed afterwards.
 func (m Method[A, Req, Resp]) Send(ctx context.Context, to Ref[A], req Req) error {
-	s, err := senderOf(ctx)
-	if err != nil {
-		return err
+	s, t := originOf(ctx)
+	if s == nil {
+		return errNoSender
 	}
+	sp := s.span(t, to.id, m.def.name, false)
 	if to.id.Proc != s.proc.id {
-		return s.proc.sendOut(ctx, s, to.id, m.def.name, req)
+		return m.def.sendOut(ctx, s, sp, to.id, req)
 	}
-	return m.def.post(ctx, s, to.id.Name, req)
+	return m.def.post(ctx, s, sp, to.id.Name, req)
 }
 
 // Call sends req and waits for the reply. It ends with the first of: the
 // reply, the handler's error, an *UndeliverableError, the cause of ctx (MS-4).
 // When ctx ends first, the message may still be handled; its reply is ignored.
 func (m Method[A, Req, Resp]) Call(ctx context.Context, to Ref[A], req Req) (Resp, error) {
-	s, err := senderOf(ctx)
-	if err != nil {
+	s, t := originOf(ctx)
+	if s == nil {
 		var none Resp
-		return none, err
+		return none, errNoSender
 	}
+	sp := s.span(t, to.id, m.def.name, true)
 	if to.id.Proc != s.proc.id {
-		return m.def.callOut(ctx, s, to.id, req)
+		return m.def.callOut(ctx, s, sp, to.id, req)
 	}
-	return m.def.call(ctx, s, to.id.Name, req)
+	return m.def.call(ctx, s, sp, to.id.Name, req)
 }
 
 // After sends req to the actor whose handler's ctx this is, after d, ahead of
 // what others have sent meanwhile (AC-1). stop reports whether it came in time.
 // A timer that fires after the actor's end does nothing.
 func (m Method[A, Req, Resp]) After(ctx context.Context, d time.Duration, req Req) (stop func() bool, err error) {
-	s, err := senderOf(ctx)
-	if err != nil {
-		return nil, err
+	s, trace := originOf(ctx)
+	if s == nil {
+		return nil, errNoSender
 	}
 	if s.cell == nil || !s.cell.typ.has(m.def) {
 		return nil, fmt.Errorf("timer for %s: %w: the ctx is not that of an actor with this method", m.def.name, ErrNoMethod)
 	}
-	t := time.AfterFunc(d, func() { s.cell.order(&alarm[A, Req, Resp]{request[A, Req, Resp]{method: m.def, req: req, from: s}}) })
+	t := time.AfterFunc(d, func() {
+		a := &alarm[A, Req, Resp]{request[A, Req, Resp]{method: m.def, req: req, from: s}}
+		if sp := s.span(trace, s.id(), m.def.name, false); sp != nil {
+			sp.queued = time.Now()
+			s.cell.order(&seen{sp, a})
+		} else {
+			s.cell.order(a)
+		}
+	})
 	return t.Stop, nil
 }
 
@@ -116,11 +131,14 @@ func (m Method[A, Req, Resp]) entryOf(A) entry { return m.def }
 func (d *method[A, Req, Resp]) wireName() string { return d.name }
 
 // apply runs the handler for a Send: nobody waits for a reply.
-func (d *method[A, Req, Resp]) apply(c *cell, req Req) (err error) {
+func (d *method[A, Req, Resp]) apply(c *cell, sp *span, req Req) (err error) {
+	ctx := sp.begin(c)
 	if d.later != nil {
-		return d.later(c.actor.(A), &c.scope, req, Reply[Resp]{})
+		err = d.later(c.actor.(A), ctx, req, Reply[Resp]{})
+	} else {
+		_, err = d.handle(c.actor.(A), ctx, req)
 	}
-	_, err = d.handle(c.actor.(A), &c.scope, req)
+	sp.end(err)
 	return err
 }
 

@@ -28,7 +28,7 @@ func (p *Proc) post(e wire.Envelope) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	queue, running := o.to[e.To.Proc]
-	if len(queue) >= maxOutbox {
+	if len(queue) >= maxOutbox && e.Kind != wire.Down { // there are no more of those than watches
 		p.lost.Add(1)
 		return
 	}

@@ -25,7 +25,7 @@ type outCall struct {
 
 // taker is a call that takes its answer: once, by whoever removes it from calls.
 type taker interface {
-	take(e *wire.Envelope)
+	take(e wire.Envelope)
 	fail(r wire.Reason, cause error)
 }
 
@@ -68,49 +68,67 @@ func (c *calls) removeIf(which func(id.Proc) bool) []outCall {
 	return found
 }
 
-// outgoing is a call to another proc, on the caller's side.
-type outgoing[Resp any] struct {
-	to     id.Actor
-	method string
-	resp   Resp
-	err    error
-	done   chan struct{} // takes one value when resp and err are set
+// outgoing is a message to another proc, on its sender's side. Its method keeps
+// it for the next one, so that sending costs one allocation, the body.
+type outgoing[Req, Resp any] struct {
+	env  wire.Envelope
+	req  Req
+	span *span // nil for most
+
+	// For a call:
+	resp Resp
+	err  error
+	done chan struct{} // the proc's; takes one value when resp and err are set
 }
 
-func (o *outgoing[Resp]) take(e *wire.Envelope) {
+func (d *method[A, Req, Resp]) newOutgoing() *outgoing[Req, Resp] {
+	if o, ok := d.outgoings.Get().(*outgoing[Req, Resp]); ok {
+		return o
+	}
+	return new(outgoing[Req, Resp])
+}
+
+// reuse keeps o, which nobody else knows any more, for the next message.
+func (o *outgoing[Req, Resp]) reuse(d *sync.Pool) {
+	*o = outgoing[Req, Resp]{}
+	d.Put(o)
+}
+
+func (o *outgoing[Req, Resp]) take(e wire.Envelope) {
 	switch {
 	case e.Kind == wire.Return:
-		o.err = &UndeliverableError{To: o.to, Method: o.method, Reason: e.Reason, Detail: string(e.Body)}
+		o.err = &UndeliverableError{To: o.env.To, Method: o.env.Method, Reason: e.Reason, Detail: string(e.Body)}
 	case e.Code != "":
-		o.err = &RemoteError{From: o.to, Method: o.method, Code: e.Code, Text: string(e.Body)}
+		o.err = &RemoteError{From: o.env.To, Method: o.env.Method, Code: e.Code, Text: string(e.Body)}
 	default:
-		if err := wire.Unmarshal(e.Body, &o.resp); err != nil {
-			o.err = fmt.Errorf("reply to %s of %s: %w: %w", o.method, o.to, ErrMalformed, err)
+		if err := wire.UnmarshalParts(e.Body, e.Parts, &o.resp); err != nil {
+			o.err = fmt.Errorf("reply to %s of %s: %w: %w", o.env.Method, o.env.To, ErrMalformed, err)
 		}
+		e.ReleaseBody()
 	}
 	o.done <- struct{}{}
 }
 
-func (o *outgoing[Resp]) fail(r wire.Reason, cause error) {
-	o.err = &UndeliverableError{To: o.to, Method: o.method, Reason: r, Cause: cause}
+func (o *outgoing[Req, Resp]) fail(r wire.Reason, cause error) {
+	o.err = o.span.returned(&UndeliverableError{To: o.env.To, Method: o.env.Method, Reason: r, Cause: cause})
 	o.done <- struct{}{}
 }
 
-func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, to id.Actor, req Req) (Resp, error) {
+func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, sp *span, to id.Actor, req Req) (resp Resp, err error) {
 	p := s.proc
-	o := &outgoing[Resp]{to: to, method: d.name, done: p.getDone()}
-	e, err := p.envelope(ctx, s, to, d.name, req)
-	if err != nil {
-		return o.resp, err
+	o := d.newOutgoing()
+	o.req, o.span, o.done = req, sp, p.getDone()
+	if err := o.seal(ctx, s, wire.Call, to, d.name); err != nil {
+		return resp, sp.returned(err)
 	}
 	number, ok := p.calls.add(to, o)
 	if !ok {
-		return o.resp, &UndeliverableError{To: to, Method: d.name, Reason: wire.ShuttingDown}
+		return resp, sp.returned(&UndeliverableError{To: to, Method: d.name, Reason: wire.ShuttingDown})
 	}
-	e.Kind, e.Call = wire.Call, number
-	if err := p.out(ctx, e); err != nil {
-		if _, mine := p.calls.remove(e.Call); mine {
-			return o.resp, err
+	o.env.Call = number
+	if err := p.out(ctx, &o.env); err != nil {
+		if _, mine := p.calls.remove(number); mine {
+			return resp, sp.returned(err)
 		}
 	}
 	if end := ctx.Done(); end == nil {
@@ -118,39 +136,57 @@ func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, to id.Act
 	} else {
 		select {
 		case <-o.done:
-		case <-end:
-			p.calls.remove(e.Call) // a late reply is ignored
-			var none Resp
-			return none, fmt.Errorf("call %s of %s: %w", d.name, to, context.Cause(ctx))
+		case <-end: // o belongs to whoever brings the answer, if anybody does
+			p.calls.remove(number) // a late reply is ignored
+			return resp, fmt.Errorf("call %s of %s: %w", d.name, to, context.Cause(ctx))
 		}
 	}
+	resp, err = o.resp, o.err
 	p.putDone(o.done)
-	return o.resp, o.err
+	o.reuse(&d.outgoings)
+	return resp, err
 }
 
-// sendOut sends a message to an actor in another proc.
-func (p *Proc) sendOut(ctx context.Context, s *sender, to id.Actor, method string, v any) error {
-	e, err := p.envelope(ctx, s, to, method, v)
+func (d *method[A, Req, Resp]) sendOut(ctx context.Context, s *sender, sp *span, to id.Actor, req Req) error {
+	o := d.newOutgoing()
+	o.req, o.span = req, sp
+	err := o.send(ctx, s, to, d.name)
+	o.reuse(&d.outgoings)
+	return err
+}
+
+// send sends o to an actor in another proc.
+func (o *outgoing[Req, Resp]) send(ctx context.Context, s *sender, to id.Actor, method string) error {
+	err := o.seal(ctx, s, wire.Send, to, method)
+	if err == nil {
+		err = s.proc.out(ctx, &o.env)
+	}
 	if err != nil {
-		return err
+		return o.span.returned(err)
 	}
-	e.Kind = wire.Send
-	return p.out(ctx, e)
+	return nil
 }
 
-// envelope encodes a message, and waits if its receiver asked for that.
-func (p *Proc) envelope(ctx context.Context, s *sender, to id.Actor, method string, v any) (*wire.Envelope, error) {
-	if err := p.held.wait(ctx, to); err != nil {
-		return nil, fmt.Errorf("%s of %s: waiting for room in its mailbox: %w", method, to, err)
+// seal encodes the message, and waits if its receiver asked for that.
+func (o *outgoing[Req, Resp]) seal(ctx context.Context, s *sender, k wire.Kind, to id.Actor, method string) error {
+	if err := s.proc.held.wait(ctx, to); err != nil {
+		return fmt.Errorf("%s of %s: waiting for room in its mailbox: %w", method, to, err)
 	}
-	body, err := wire.Marshal(v)
+	body, parts, err := wire.MarshalParts(&o.req)
 	if err != nil {
-		return nil, &UndeliverableError{To: to, Method: method, Reason: wire.Malformed, Cause: err}
+		u := &UndeliverableError{To: to, Method: method, Reason: wire.Malformed, Cause: err}
+		if errors.Is(err, wire.TooLarge) {
+			u.Reason = wire.TooLarge
+		}
+		return u
 	}
-	return &wire.Envelope{TTL: wire.DefaultTTL, To: to, From: s.id(), Method: method, Body: body}, nil
+	e := &o.env
+	e.Kind, e.TTL, e.To, e.From, e.Method, e.Body, e.Parts = k, wire.DefaultTTL, to, s.id(), method, body, parts
+	e.Trace = o.span.send(ctx, len(body)+wire.PartsLen(parts))
+	return nil
 }
 
-// out hands a message to the gateway.
+// out hands a message to the gateway, which does not keep e.
 func (p *Proc) out(ctx context.Context, e *wire.Envelope) error {
 	err := p.send(ctx, e)
 	if err == nil {

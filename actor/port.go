@@ -31,28 +31,30 @@ func (p *Port[T]) UnmarshalText(b []byte) error { return p.id.UnmarshalText(b) }
 
 // Send sends v to the port, with the promises of Method.Send.
 func (p Port[T]) Send(ctx context.Context, v T) error {
-	s, err := senderOf(ctx)
-	if err != nil {
-		return err
+	s, t := originOf(ctx)
+	if s == nil {
+		return errNoSender
 	}
 	a := p.id.Actor
+	sp := s.span(t, a, p.id.Method, false)
 	if a.Proc != s.proc.id {
-		return s.proc.sendOut(ctx, s, a, p.id.Method, v)
+		o := &outgoing[T, None]{req: v, span: sp}
+		return o.send(ctx, s, a, p.id.Method)
 	}
 	c := s.find(a.Name)
 	if c == nil {
-		return &UndeliverableError{To: a, Method: p.id.Method, Reason: wire.NoActor}
+		return sp.returned(&UndeliverableError{To: a, Method: p.id.Method, Reason: wire.NoActor})
 	}
 	to, ok := c.typ.byName[p.id.Method].(poster[T])
 	if !ok {
-		return &UndeliverableError{To: a, Method: p.id.Method, Reason: wire.NoMethod, Detail: fmt.Sprintf("type %s has none that takes %T", c.typ.name, v)}
+		return sp.returned(&UndeliverableError{To: a, Method: p.id.Method, Reason: wire.NoMethod, Detail: fmt.Sprintf("type %s has none that takes %T", c.typ.name, v)})
 	}
-	return to.post(ctx, s, a.Name, v)
+	return to.post(ctx, s, sp, a.Name, v)
 }
 
 // poster is a method that takes values of type T.
 type poster[T any] interface {
-	post(ctx context.Context, s *sender, name string, v T) error
+	post(ctx context.Context, s *sender, sp *span, name string, v T) error
 }
 
 // Inbox is the receiving end of a Port. It holds up to 1,024 values; senders
@@ -72,6 +74,7 @@ func NewPort[T any](ctx context.Context) (Port[T], *Inbox[T], error) {
 	in := &Inbox[T]{values: make(chan T)}
 	put := OnSend("put", (*Inbox[T]).put)
 	inboxes := Define("port", func(context.Context, None) (*Inbox[T], error) { return in, nil }, put)
+	inboxes.kind.part = true
 	b := &birth{maker: makeFunc(func(context.Context) (any, error) { return in, nil })}
 	err = s.proc.start(s.cell, "", &inboxes.kind, b)
 	if err == nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/restart"
 	"github.com/hyperactor/hyperactor/wire"
 )
 
@@ -37,7 +38,12 @@ type Config struct {
 	// to end before it is abandoned. 5 s if zero.
 	StopBound time.Duration
 
-	Log *slog.Logger // nothing is logged if nil
+	// RestartRate bounds the restarts of all actors together; 1,000 per second
+	// if zero (AC-6).
+	RestartRate restart.Rate
+
+	Observe *Observer    // is told what becomes of messages; nil costs nothing
+	Log     *slog.Logger // nothing is logged if nil
 }
 
 const defaultStopBound = 5 * time.Second
@@ -52,15 +58,24 @@ type Proc struct {
 	agent *cell
 	main  sender // callers outside any actor
 
-	base     context.Context // bounds what is sent for nobody who waits; ends with the proc
-	cancel   context.CancelCauseFunc
-	names    atomic.Uint64 // made-up names
-	lost     atomic.Uint64 // replies and returns that could not be sent, and the like
-	dones    sync.Pool     // of chan struct{} with room for one
-	workers  workers
-	calls    calls
-	held     heldBack
-	outboxes outboxes
+	base      context.Context // bounds what is sent for nobody who waits; ends with the proc
+	cancel    context.CancelCauseFunc
+	names     atomic.Uint64        // made-up names
+	lost      atomic.Uint64        // replies and returns that could not be sent, and the like
+	dones     sync.Pool            // of chan struct{} with room for one
+	lastTo    atomic.Pointer[cell] // whom a message from elsewhere was for: saves the look-up
+	incomings sync.Pool            // of *incoming
+	replies   sync.Pool            // of *wire.Envelope
+	workers   workers
+	calls     calls
+	held      heldBack
+	outboxes  outboxes
+	rate      rate // of restarts
+
+	ties struct {
+		sync.Mutex // guards the following
+		ties
+	}
 
 	mu        sync.RWMutex // guards the following
 	cells     registry
@@ -85,6 +100,7 @@ func NewProc(cfg Config) (*Proc, error) {
 	p := &Proc{id: cfg.ID, cfg: cfg, types: map[string]AnyType{}, done: make(chan struct{})}
 	p.base, p.cancel = context.WithCancelCause(context.Background())
 	p.main.proc = p
+	p.rate.bucket = cfg.RestartRate.Bucket(defaultRestartRate)
 	p.dones.New = func() any { return make(chan struct{}, 1) }
 	p.calls.waiting = map[uint64]outCall{}
 	for _, t := range cfg.Types {
@@ -120,6 +136,9 @@ func (p *Proc) Agent() Ref[Agent] { return AgentOf(p.id) }
 
 // Context returns a ctx like parent whose calls are made from p.
 func (p *Proc) Context(parent context.Context) context.Context {
+	if _, t := originOf(parent); t != nil {
+		return context.WithValue(parent, senderKey{}, &traced{&p.main, t})
+	}
 	return context.WithValue(parent, senderKey{}, &p.main)
 }
 
@@ -290,6 +309,7 @@ func (p *Proc) start(parent *cell, name string, k *kind, b *birth) error {
 	c.scope.proc, c.scope.name, c.scope.cell = p, name, c
 	b.cell, b.done, b.entry[0] = c, p.getDone(), b
 	c.birth.Store(b)
+	c.rare = c.rareParts(b.maker)
 	c.queue.open(b.entry[:]) // before anybody can find c (AC-1)
 	if err := p.add(c, n); err != nil {
 		return err
@@ -324,12 +344,13 @@ func (p *Proc) add(c *cell, n uint64) error {
 	return nil
 }
 
-// freeName lets another actor have c's name.
-func (p *Proc) freeName(c *cell) {
+// freeName lets another actor have c's name. It reports whether anybody is
+// tied to c; nobody will be from then on.
+func (p *Proc) freeName(c *cell) (tied bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cells.remove(c.name)
-	c.nameless.Store(true)
+	return c.bond.Swap(over) == bound
 }
 
 // remove forgets an actor that has ended.

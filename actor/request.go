@@ -14,15 +14,16 @@ type request[A, Req, Resp any] struct {
 	req    Req
 }
 
-func (d *method[A, Req, Resp]) post(ctx context.Context, s *sender, name string, req Req) error {
+func (d *method[A, Req, Resp]) post(ctx context.Context, s *sender, sp *span, name string, req Req) error {
 	c, err := d.target(s, name)
 	if err != nil {
-		return err
+		return sp.returned(err)
 	}
+	sp.send(ctx, 0)
 	slot := c.queue.begin(c.typ.mailbox.limit())
 	if slot == nil {
 		if slot, err = c.waitRoom(ctx, d.name); err != nil {
-			return err
+			return sp.returned(err)
 		}
 	}
 	r, ok := (*slot).(*request[A, Req, Resp])
@@ -30,17 +31,23 @@ func (d *method[A, Req, Resp]) post(ctx context.Context, s *sender, name string,
 		r = new(request[A, Req, Resp])
 		*slot = r
 	}
+	if sp != nil {
+		*slot = &seen{sp, r}
+	}
 	r.method, r.from, r.req = d, s, req
 	if c.queue.commit() {
 		s.proc.run(c)
 	}
+	sp.delivered()
 	return nil
 }
 
-func (r *request[A, Req, Resp]) run(c *cell) error {
+func (r *request[A, Req, Resp]) run(c *cell) error { return r.serve(c, nil) }
+
+func (r *request[A, Req, Resp]) serve(c *cell, sp *span) error {
 	req := r.req
 	r.req = *new(Req) // what it points to is garbage when the handler is done with it
-	return r.method.apply(c, req)
+	return r.method.apply(c, sp, req)
 }
 
 func (r *request[A, Req, Resp]) reject(c *cell, reason wire.Reason, why string) {
@@ -52,6 +59,16 @@ func (r *request[A, Req, Resp]) reuse() bool { return true }
 // alarm is a request of an actor to itself, by a timer. When the actor has
 // ended nobody misses it.
 type alarm[A, Req, Resp any] struct{ request[A, Req, Resp] }
+
+func (r *alarm[A, Req, Resp]) run(c *cell) error { return r.serve(c, nil) }
+
+// serve drops the alarms of earlier runs.
+func (r *alarm[A, Req, Resp]) serve(c *cell, sp *span) error {
+	if c.actor == nil || r.from != c.self() {
+		return nil
+	}
+	return r.request.serve(c, sp)
+}
 
 func (*alarm[A, Req, Resp]) reject(*cell, wire.Reason, string) {}
 func (*alarm[A, Req, Resp]) reuse() bool                       { return false }

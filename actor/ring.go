@@ -31,6 +31,13 @@ func (r *ring[T]) pop() *T {
 	return slot
 }
 
+// unpop makes the slot before the first one the first. There must be one that was
+// popped and is still in use.
+func (r *ring[T]) unpop() *T {
+	r.head--
+	return r.at(r.head)
+}
+
 // settle gives the popped slots free.
 func (r *ring[T]) settle() { r.done = r.head }
 

@@ -25,17 +25,19 @@ type senderKey struct{}
 
 // senderOf returns who sends with ctx.
 func senderOf(ctx context.Context) (*sender, error) {
-	if s, ok := ctx.Value(senderKey{}).(*sender); ok {
+	if s, _ := originOf(ctx); s != nil {
 		return s, nil
 	}
-	return nil, fmt.Errorf("%w: pass the ctx of a handler, or proc.Context(ctx)", ErrNoProc)
+	return nil, errNoSender
 }
+
+var errNoSender = fmt.Errorf("%w: pass the ctx of a handler, or proc.Context(ctx)", ErrNoProc)
 
 func (s *sender) id() id.Actor { return s.proc.id.Actor(s.name) }
 
 // find returns the living actor called name in the sender's own proc, or nil.
 func (s *sender) find(name string) *cell {
-	if c := s.last.Load(); c != nil && c.name == name && !c.nameless.Load() {
+	if c := s.last.Load(); c != nil && c.name == name && c.bond.Load() != over {
 		return c
 	}
 	c := s.proc.cell(name)
@@ -55,8 +57,8 @@ type scope struct {
 	done  chan struct{}
 	cause error // not nil once it has ended
 	after map[*func()]struct{}
-	end   *ending              // not nil once it has to end
-	owed  map[*ticket]struct{} // calls that it answers later
+	end   *ending // not nil once it has to end
+	rare  *rare   // written by the actor's goroutine alone, which may read it at any time
 }
 
 // Deadline reports that there is none.

@@ -25,6 +25,8 @@ func Define[A, P any](name string, make func(context.Context, P) (A, error), met
 	mustName(name)
 	t := &Type[A, P]{kind: kind{name: name, byName: map[string]entry{}}, make: make}
 	var a A
+	_, hears := any(a).(Watcher)
+	t.kind.deaf = !hears && any(a) != nil // the zero value of an interface says nothing
 	for _, m := range methods {
 		e := m.entryOf(a)
 		if t.kind.byName[e.wireName()] != nil {
@@ -63,13 +65,13 @@ func (t *Type[A, P]) Spawn(ctx context.Context, p id.Proc, name string, params P
 }
 
 func (t *Type[A, P]) spawn(ctx context.Context, p id.Proc, name string, params P) (id.Actor, error) {
-	s, err := senderOf(ctx)
-	if err != nil {
-		return id.Actor{}, err
+	s, trace := originOf(ctx)
+	if s == nil {
+		return id.Actor{}, errNoSender
 	}
 	if p == s.proc.id {
 		b := &birthOf[A, P]{typ: t, params: params}
-		b.maker = b
+		b.maker, b.trace = b, trace
 		if err := s.proc.start(s.cell, name, &t.kind, &b.birth); err != nil {
 			return id.Actor{}, err
 		}
@@ -105,6 +107,10 @@ type kind struct {
 	methods []entry
 	byName  map[string]entry
 	mailbox Mailbox
+
+	restarts *restarts // how it restarts its children; nil if it does not
+	part     bool      // its actors are a part of their parents, and are not restarted apart from them
+	deaf     bool      // it is certain that its actors are no Watchers
 }
 
 // has reports whether e is one of the methods. There are few: a scan is
