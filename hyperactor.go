@@ -81,6 +81,9 @@ type Config struct {
 	// "tls" is in package mtls.
 	Transports channel.Transports
 
+	// Timing says how patient the sessions with other hosts are.
+	Timing gateway.Timing
+
 	// Grace is how long procs may take to end at the end of the program; 10 s if zero.
 	Grace time.Duration
 

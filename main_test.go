@@ -10,7 +10,7 @@ import (
 )
 
 func testConfig() hyperactor.Config {
-	return hyperactor.Config{Types: append(hosttest.Types(), counter.Type)}
+	return hyperactor.Config{Types: append(hosttest.Types(), counter.Type, labType)}
 }
 
 // TestMain lets the test binary be what tests and benchmarks start as a child:

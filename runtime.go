@@ -70,7 +70,7 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 	token := []byte(cmp.Or(rt.cfg.Token, rand.Text()))
 	gw := gateway.New(gateway.Config{
 		Self: service, Token: token, Causes: host.Causes{}, Log: rt.cfg.Log,
-		Transports: transports(rt.cfg),
+		Transports: transports(rt.cfg), Timing: rt.cfg.Timing,
 	})
 	parts := host.Config{Name: name, Gateway: gw, Logs: rt.logs.reader(), Log: rt.cfg.Log, OnGiveUp: rt.cfg.OnGiveUp}
 	if err := rt.listen(ctx, &parts); err != nil {
@@ -191,6 +191,9 @@ func (rt *Runtime) Proc() *actor.Proc { return rt.local }
 func (rt *Runtime) Attach(ctx context.Context, addr channel.Addr) (id.Proc, error) {
 	return rt.gateway.Attach(ctx, addr)
 }
+
+// Sessions returns how the sessions with other processes are doing.
+func (rt *Runtime) Sessions() []channel.Status { return rt.gateway.Sessions() }
 
 // Descendants returns the living processes that descend from this Runtime,
 // wherever they have wandered: what is left when it should be nothing. It does

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -118,13 +119,28 @@ func realPair(t testing.TB, network string) (near, far net.Conn) {
 
 type handler func(*channel.Session, wire.Envelope)
 
-// fixed is a transport that knows one connection.
-type fixed struct{ conn net.Conn }
-
-func (f fixed) Dial(context.Context, string) (net.Conn, error) { return f.conn, nil }
-func (f fixed) Listen(context.Context, string) (net.Listener, error) {
-	return nil, net.ErrClosed
+// only returns a transport that makes one connection, to a peer on this machine:
+// when that is lost, so is the session.
+func only(conn net.Conn) channel.Transport {
+	f := make(fixed, 1)
+	f <- conn
+	return f
 }
+
+// fixed is the connections that are left.
+type fixed chan net.Conn
+
+func (f fixed) Dial(context.Context, string) (net.Conn, error) {
+	select {
+	case c := <-f:
+		return c, nil
+	default:
+		return nil, syscall.ECONNREFUSED
+	}
+}
+
+func (f fixed) Listen(context.Context, string) (net.Listener, error) { return nil, net.ErrClosed }
+func (f fixed) Local() bool                                          { return true }
 
 // sessions says hello over a connection and runs both sessions until the end
 // of the test.
@@ -138,8 +154,8 @@ func sessions(t testing.TB, near, far net.Conn, a, b handler, change ...func(*ch
 	}
 	var sb *channel.Session
 	var wg sync.WaitGroup
-	wg.Go(func() { sb, _ = channel.Accept(t.Context(), far, cb) })
-	sa, err := channel.Dial(t.Context(), fixed{near}, "", ca)
+	wg.Go(func() { sb, _ = new(channel.Hub).Accept(t.Context(), far, cb) })
+	sa, err := channel.Dial(t.Context(), only(near), "", ca)
 	wg.Wait()
 	if err != nil || sb == nil {
 		t.Fatalf("no sessions: %v", err)

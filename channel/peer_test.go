@@ -23,12 +23,12 @@ func raw(t *testing.T, in *inbox) (net.Conn, *channel.Session, func() error) {
 	t.Helper()
 	near, far := memPair(t, plain)
 	cfg := channel.Config{Hello: wire.Hello{Peer: procB}, Handle: in.handle}
-	hello, err := wire.Hello{Version: wire.Version, Peer: procA}.Append(nil)
+	hello, err := wire.Hello{Version: wire.Version, Peer: procA, Session: 1}.Append(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	near.Write(hello)
-	s, err := channel.Accept(t.Context(), far, cfg)
+	s, err := new(channel.Hub).Accept(t.Context(), far, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func readFrame(c net.Conn) (wire.FrameType, []byte) {
 }
 
 func dataFrame(seq, ack uint64, payload []byte) []byte {
-	return append(wire.AppendData(nil, len(payload), seq, ack), payload...)
+	return append(wire.AppendData(nil, len(payload), seq, ack, 0), payload...)
 }
 
 // MS-8.
@@ -62,15 +62,15 @@ func TestMalformedMessageCostsItsSenderAnError(t *testing.T) {
 		near.Write(dataFrame(1, 0, e.Append(nil)))
 		typ, b := readFrame(near)
 		var dec wire.Decoder
-		back, err := dec.Decode(b[16:])
+		back, err := dec.Decode(b[18:])
 		if typ != wire.FrameData || err != nil || back.Kind != wire.Return || back.Reason != wire.Malformed || back.Call != 9 || back.To != e.From {
 			t.Errorf("type %d, %+v, %v", typ, back, err)
 		}
 		near.Write(dataFrame(2, 1, []byte("nonsense")))
 		near.Write(dataFrame(3, 1, message(wire.Send, 1, "fine").Append(nil)))
 		synctest.Wait()
-		if got := in.calls(); !slices.Equal(got, upTo(1)) || s.Malformed() != 2 {
-			t.Errorf("got %v, malformed %d", got, s.Malformed())
+		if got := in.calls(); !slices.Equal(got, upTo(1)) || s.Status().Malformed != 2 {
+			t.Errorf("got %v, malformed %d", got, s.Status().Malformed)
 		}
 		end()
 	})
@@ -114,21 +114,21 @@ func TestHello(t *testing.T) {
 		near, far := memPair(t, plain)
 		cfg.Hello.Peer = procB
 		var wg sync.WaitGroup
-		wg.Go(func() { _, accepted = channel.Accept(t.Context(), far, cfg) })
-		_, dialed = channel.Dial(t.Context(), fixed{near}, "", channel.Config{Hello: h})
+		wg.Go(func() { _, accepted = new(channel.Hub).Accept(t.Context(), far, cfg) })
+		_, dialed = channel.Dial(t.Context(), only(near), "", channel.Config{Hello: h})
 		wg.Wait()
 		return dialed, accepted
 	}
 	synctest.Test(t, func(t *testing.T) {
 		dialed, accepted := accept(t, wire.Hello{Version: 7, Peer: procA}, channel.Config{})
 		for _, err := range []error{dialed, accepted} {
-			if err == nil || !strings.Contains(err.Error(), "version 7") || !strings.Contains(err.Error(), "version 1 ") {
+			if err == nil || !strings.Contains(err.Error(), "version 7") || !strings.Contains(err.Error(), "version 2 ") {
 				t.Errorf("%v does not name both versions", err)
 			}
 		}
 		refusal := errors.New("who are you")
-		dialed, accepted = accept(t, wire.Hello{Version: 7, Peer: procA}, channel.Config{Check: func(wire.Hello) error { return refusal }})
-		if !errors.Is(accepted, refusal) || dialed == nil || strings.Contains(dialed.Error(), "version") {
+		dialed, accepted = accept(t, wire.Hello{Version: 7, Peer: procA}, channel.Config{Check: func(channel.Peer) error { return refusal }})
+		if !errors.Is(accepted, refusal) || dialed == nil || strings.Contains(dialed.Error(), "version 7") {
 			t.Errorf("a stranger: %v and %v", dialed, accepted)
 		}
 		_, accepted = accept(t, wire.Hello{}, channel.Config{})
@@ -149,7 +149,7 @@ func TestHelloIsBounded(t *testing.T) {
 		defer near.Close()
 		start := time.Now()
 		near.Write([]byte{0, 0, 1})
-		if _, err := channel.Accept(t.Context(), far, channel.Config{Hello: wire.Hello{Peer: procB}}); err == nil || time.Since(start) != 5*time.Second {
+		if _, err := new(channel.Hub).Accept(t.Context(), far, channel.Config{Hello: wire.Hello{Peer: procB}}); err == nil || time.Since(start) != 5*time.Second {
 			t.Errorf("a silent peer: %v after %v", err, time.Since(start))
 		}
 		near, far = memPair(t, plain)
@@ -157,13 +157,13 @@ func TestHelloIsBounded(t *testing.T) {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		cause := errors.New("not interested")
 		time.AfterFunc(time.Second, func() { cancel(cause) })
-		if _, err := channel.Accept(ctx, far, channel.Config{Hello: wire.Hello{Peer: procB}}); !errors.Is(err, cause) {
+		if _, err := new(channel.Hub).Accept(ctx, far, channel.Config{Hello: wire.Hello{Peer: procB}}); !errors.Is(err, cause) {
 			t.Errorf("a silent peer: %v", err)
 		}
 		near, far = memPair(t, plain)
 		defer near.Close()
 		near.Write([]byte{0, 0x10, 0x02, 0, byte(wire.FrameHello)})
-		if _, err := channel.Accept(t.Context(), far, channel.Config{Hello: wire.Hello{Peer: procB}}); !errors.Is(err, wire.ErrFraming) {
+		if _, err := new(channel.Hub).Accept(t.Context(), far, channel.Config{Hello: wire.Hello{Peer: procB}}); !errors.Is(err, wire.ErrFraming) {
 			t.Errorf("a hello of a megabyte: %v", err)
 		}
 	})

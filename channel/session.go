@@ -1,56 +1,73 @@
 package channel
 
 import (
-	"bufio"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
 )
 
-// Session is one connection to one peer after both have said hello. It carries
-// envelopes both ways, each direction in order.
+// Session carries envelopes to and from one peer, each direction in order. It
+// outlives its connections: after a break the side that dialed connects again,
+// both say what they have, and what the other lacks goes out again. So each
+// message is handed over once, as long as both processes live (MS-1, MS-5).
 //
-// Frames are numbered and acknowledged, so that at the end it is known which
-// messages the peer has for certain: the rest is in Undelivered (MS-3). A
-// Session does not outlive its connection.
+// A session ends when either side closes it, when the peer has ended or forgot
+// it, or when no connection could be made for ResumeFor. What the peer has not
+// acknowledged then is in Undelivered (MS-3).
 //
 // The owner calls Run, once, and after it Undelivered. All other methods may be
 // called at any time by anyone.
 type Session struct {
-	conn  net.Conn
-	cfg   Config
-	peer  wire.Hello
-	in    *bufio.Reader
-	dec   wire.Decoder
-	wake  chan struct{} // for the writer, capacity 1
-	over  chan struct{} // closed when the connection is lost or finished with
-	done  chan struct{} // closed at the end of Run
-	timer *time.Timer   // until an acknowledgement is due; the writer waits for it
-	armed atomic.Bool   // timer runs
+	cfg       Config
+	number    uint64
+	peer      Peer
+	dialer    *dialer       // nil if the peer dialed
+	resumeFor time.Duration // what both sides agree to
+	born      time.Time
+	changed   chan struct{} // wakes Run when it waits for a connection; capacity 1
+	done      chan struct{} // closed at the end of Run
+	writeFn   func()        // s.write, made once
+	writers   sync.WaitGroup
+	helpers   sync.WaitGroup // who make and open shared memory
+	alarm     alarm
 
-	received  atomic.Uint64 // number of the last frame that came
-	ackSent   atomic.Uint64 // the last acknowledgement that we queued
-	malformed atomic.Uint64
+	received   atomic.Uint64 // number of the last frame that came
+	heard      atomic.Int64  // when something came last, since born
+	malformed  atomic.Uint64
+	duplicates atomic.Uint64
 
-	out outgoing
+	reader reader // Run owns it
 
 	mu         sync.Mutex // guards the following
 	state      state
-	err        error         // why state is not open
-	peerClosed bool          // the peer's Close frame came
-	finish     bool          // the last frame is queued: shut our direction down after it
-	space      chan struct{} // closed when the queue has shrunk; nil if nobody waits
-	seq        uint64        // number of the last frame that was queued
-	acked      uint64        // the peer has everything up to here
-	pending    pending
+	err        error          // why state is not open
+	code       wire.CloseCode // what the peer is told then
+	last       error          // not nil: the end of the connection is the end of the session, and this is why
+	begun      bool           // the peer is known to know of the session: messages may go out
+	peerClosed bool           // the peer's Close frame came
+	space      chan struct{}  // closed when the queue has shrunk; nil if nobody waits
+	line       *line          // nil while there is no connection
+	offered    *line          // the next one
+	giveUp     func()         // ends an attempt to connect; nil if there is none
+	out        outbound
+	departures departures
+	memory     memory
+	writer     writer
+	vigil      vigil
+	alarmAt    time.Time // when alarm rings; zero if it does not
+	ackAt      time.Time // when an acknowledgement is due; zero if none is
+	ackSent    uint64    // the last acknowledgement that we queued
+	asked      uint64    // how often the peer asked whether we live
+	since      time.Time // when line was made, or lost
+	why        error     // why it was lost
+	resumed    uint64
 }
 
 type state uint8
@@ -61,67 +78,30 @@ const (
 	dead          // nothing goes out any more
 )
 
-// Config describes our side of a session.
-type Config struct {
-	Hello        wire.Hello                        // what we say of ourselves
-	Check        func(wire.Hello) error            // refuses a peer by what it says; nil accepts all
-	Handle       func(s *Session, e wire.Envelope) // gets what the peer sends, in order, from Run. It must not block
-	QueueBytes   int                               // what may wait to be written; 4 MiB if zero (MS-7)
-	AckDelay     time.Duration                     // how long an acknowledgement may wait for a message to ride on; 25 ms if zero
-	HelloTimeout time.Duration                     // 5 s if zero
-	CloseTimeout time.Duration                     // how long a closing peer may take to finish; 5 s if zero
-}
-
-func (c Config) withDefaults() Config {
-	c.Hello.Version = cmp.Or(c.Hello.Version, wire.Version)
-	c.Hello.Limits = c.Hello.Limits.WithDefaults()
-	c.QueueBytes = cmp.Or(c.QueueBytes, 4<<20)
-	c.AckDelay = cmp.Or(c.AckDelay, 25*time.Millisecond)
-	c.HelloTimeout = cmp.Or(c.HelloTimeout, 5*time.Second)
-	c.CloseTimeout = cmp.Or(c.CloseTimeout, 5*time.Second)
-	if c.Check == nil {
-		c.Check = func(wire.Hello) error { return nil }
-	}
-	return c
-}
-
-const (
-	readBuffer = 16 << 10 // what one read can bring
-	ackEvery   = 256      // frames after which an acknowledgement does not wait
-	maxUnacked = 1 << 14  // frames that may be without acknowledgement
-	largeBody  = 16 << 10 // a body of this size is written from where it is
-)
-
-// ErrClosed is wrapped by the error of a Send that the session did not take,
-// because it has ended or is about to.
-var ErrClosed = errors.New("session closed")
-
-// CloseError is what the peer said when it closed the session.
-type CloseError struct {
-	Code wire.CloseCode
-	Text string
-}
-
-func (e *CloseError) Error() string {
-	if e.Text == "" {
-		return fmt.Sprintf("closed by the peer: %v", e.Code)
-	}
-	return fmt.Sprintf("closed by the peer: %v: %s", e.Code, e.Text)
-}
-
-func newSession(conn net.Conn, in *bufio.Reader, peer wire.Hello, cfg Config) *Session {
+func newSession(number uint64, peer Peer, d *dialer, cfg Config) *Session {
 	s := &Session{
-		conn: conn, cfg: cfg, peer: peer, in: in,
-		wake: make(chan struct{}, 1), over: make(chan struct{}), done: make(chan struct{}),
+		cfg: cfg, number: number, peer: peer, dialer: d, born: time.Now(),
+		changed: make(chan struct{}, 1), done: make(chan struct{}),
 	}
-	s.out.attempt = newAttempt(conn)
-	s.timer = time.NewTimer(cfg.AckDelay)
-	s.timer.Stop()
+	s.writeFn = s.write
+	s.alarm.ring = s.ring
+	s.out.hub = cfg.Hub
+	s.memory.init(cfg.SharedBytes)
+	s.departures.limit = bulkLimit(peer.Limits)
+	s.reader.coming.limit, s.reader.coming.from = bulkLimit(cfg.Hello.Limits), &cfg.Hub.buffers
+	s.begun = d != nil
+	s.resumeFor = min(cfg.ResumeFor, peer.ResumeFor)
+	s.vigil = vigil{beat: cfg.Heartbeat, suspect: cfg.SuspectAfter, idle: cfg.IdleTimeout}
+	if peer.Local || d != nil && d.local {
+		s.resumeFor = min(s.resumeFor, localResume)
+		s.vigil.beat = 0
+	}
 	return s
 }
 
-// Peer returns what the peer said of itself.
-func (s *Session) Peer() wire.Hello { return s.peer }
+// Peer returns what the peer said of itself when the session began, and
+// whether its first connection proved who it is.
+func (s *Session) Peer() Peer { return s.peer }
 
 // Done is closed when Run has ended.
 func (s *Session) Done() <-chan struct{} { return s.done }
@@ -133,8 +113,36 @@ func (s *Session) Err() error {
 	return s.err
 }
 
-// Malformed returns how many messages came that made no sense.
-func (s *Session) Malformed() uint64 { return s.malformed.Load() }
+// Status is how a session is doing.
+type Status struct {
+	Peer       id.Proc
+	Connected  bool
+	Since      time.Time // when it was connected, or lost its connection
+	Lost       error     // why it lost its last connection; nil if it has had only one
+	Remote     string    // the address of the other end of the connection
+	Unacked    int       // bytes that are queued or not acknowledged
+	Resumed    uint64    // how often it was continued over another connection
+	Duplicates uint64    // messages that came again, and were dropped
+	Malformed  uint64    // messages that came and made no sense
+	Shared     int       // bytes of memory that we share with the peer, for what we send
+	NotShared  error     // why we do not share memory any more; nil if we do, or never tried
+	BySocket   uint64    // parts that were large enough for shared memory and found none
+}
+
+// Status returns how the session is doing now.
+func (s *Session) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Status{
+		Peer: s.peer.Peer, Connected: s.line != nil, Since: s.since, Lost: s.why, Unacked: s.out.bytes + s.departures.bytes(), Resumed: s.resumed,
+		Duplicates: s.duplicates.Load(), Malformed: s.malformed.Load(),
+		Shared: s.memory.arena.Bytes(), NotShared: s.memory.none, BySocket: s.memory.missed,
+	}
+	if s.line != nil {
+		st.Remote = s.line.RemoteAddr().String()
+	}
+	return st
+}
 
 // Send queues e to go out after everything queued before. It waits while the
 // queue is full, at most until ctx is done; nil means that the message goes
@@ -145,6 +153,9 @@ func (s *Session) Malformed() uint64 { return s.malformed.Load() }
 // bytes of e.Body must not be changed afterwards.
 func (s *Session) Send(ctx context.Context, e *wire.Envelope) error {
 	size := e.Size()
+	if isApart(e, size) {
+		return s.sendApart(ctx, e, size)
+	}
 	s.mu.Lock()
 	for s.state == open && !s.fits(size, 1) {
 		if err := s.waitForSpace(ctx); err != nil {
@@ -163,6 +174,9 @@ func (s *Session) TrySend(e *wire.Envelope) error {
 	if e.Kind != wire.Send && e.Kind != wire.Call {
 		factor = 2
 	}
+	if isApart(e, size) {
+		return s.trySendApart(e, size, factor)
+	}
 	s.mu.Lock()
 	if s.state == open && !s.fits(size, factor) {
 		s.mu.Unlock()
@@ -174,10 +188,8 @@ func (s *Session) TrySend(e *wire.Envelope) error {
 // fits reports whether size more bytes may be queued. A message that is
 // larger than the whole queue is taken when the queue is empty.
 func (s *Session) fits(size, factor int) bool {
-	if s.seq-s.acked >= uint64(factor*maxUnacked) {
-		return false
-	}
-	return s.out.waiting == 0 || s.out.waiting+size <= factor*s.cfg.QueueBytes
+	queued := s.out.bytes - s.out.chunks + s.departures.small
+	return queued == 0 || queued+size <= factor*s.cfg.QueueBytes
 }
 
 // waitForSpace gives the lock up until the queue has shrunk. It returns with
@@ -197,54 +209,154 @@ func (s *Session) waitForSpace(ctx context.Context) error {
 	}
 }
 
+// spaceLocked tells those who wait for space to look again.
+func (s *Session) spaceLocked() {
+	if s.space != nil {
+		close(s.space)
+		s.space = nil
+	}
+}
+
 // queueLocked queues e, gives the lock up, and sees to it that somebody writes.
 func (s *Session) queueLocked(e *wire.Envelope, size int) error {
-	if s.state != open {
-		err := s.err
+	if err := s.mayQueueLocked(); err != nil {
 		s.mu.Unlock()
-		return fmt.Errorf("%w: %v: %w", ErrClosed, s.peer.Peer, err)
+		return err
 	}
 	if size > int(s.peer.Limits.MaxFrame) {
 		s.mu.Unlock()
 		return fmt.Errorf("%w: %d bytes, %v takes at most %d", wire.TooLarge, size, s.peer.Peer, s.peer.Limits.MaxFrame)
 	}
-	s.seq++
-	ack := s.received.Load()
-	s.ackSent.Store(ack)
-	if e.Kind == wire.Send || e.Kind == wire.Call {
-		s.pending.add(s.seq, e)
+	if s.departures.holds(e) {
+		s.departures.add(&departure{e: *e, size: size})
+	} else {
+		s.ackSent = s.received.Load()
+		s.out.add(e, size, s.ackSent)
 	}
-	s.out.add(e, size, s.seq, ack)
-	s.startWriteLocked(e.Kind != wire.Send)
+	s.queuedLocked(e)
 	return nil
+}
+
+// mayQueueLocked returns an error if the session takes no more messages.
+func (s *Session) mayQueueLocked() error {
+	if s.state != open {
+		return fmt.Errorf("%w: %v: %w", ErrClosed, s.peer.Peer, s.err)
+	}
+	return nil
+}
+
+// queuedLocked sees to it that e, which was queued, gets written. It gives the
+// lock up.
+func (s *Session) queuedLocked(e *wire.Envelope) {
+	s.vigil.went(e)
+	s.watchLocked()
+	s.startWriteLocked(e.Kind != wire.Send)
+}
+
+// Keep(true) says that the session is wanted although nothing is said over it:
+// it does not end for being idle, at either side, and its peer is watched
+// (MS-11). Each Keep(true) is ended by a Keep(false).
+func (s *Session) Keep(want bool) {
+	s.mu.Lock()
+	before := s.vigil.keepers
+	if want {
+		s.vigil.keepers++
+		s.watchLocked()
+	} else if s.vigil.keepers--; s.vigil.keepers == 0 {
+		s.vigil.rest(time.Now())
+		s.armLocked()
+	}
+	if before == 0 || s.vigil.keepers == 0 {
+		s.writer.keep = true
+	}
+	s.startWriteLocked(true)
+}
+
+// EndWithConnection says that the peer's process is known to have ended: what
+// it said before is still read, but the end of the connection is now the end
+// of the session, because of cause. If there is no connection, Run ends at once.
+func (s *Session) EndWithConnection(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		s.last = cause
+	}
+	s.wakeLocked()
+}
+
+// wakeLocked wakes Run if it waits for a connection.
+func (s *Session) wakeLocked() {
+	if s.giveUp != nil && (s.state == dead || s.last != nil) {
+		s.giveUp()
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 }
 
 // Close ends the session in good order (MS-10): what is queued goes out, both
 // sides acknowledge what they have and say that they are done, and then the
-// connection is closed. When ctx is done first, the connection is cut. Close
-// returns when Run has ended, so Run must have been called or be about to.
+// connection is closed. A session without a connection waits for one first.
+// When ctx is done, the session is aborted. Close returns when Run has ended,
+// so Run must have been called or be about to.
 func (s *Session) Close(ctx context.Context) error {
 	s.mu.Lock()
-	if s.state == open {
-		s.endLocked(closing, errors.New("closed by us"))
-		s.queueCloseLocked(wire.CloseDone, "")
-	}
-	s.mu.Unlock()
-	s.wakeWriter()
+	s.closeLocked(errClosedByUs, wire.CloseDone)
+	s.startWriteLocked(true)
 	select {
 	case <-s.done:
 		return nil
 	case <-ctx.Done():
 		err := fmt.Errorf("close session with %v: %w", s.peer.Peer, context.Cause(ctx))
-		s.cut(err)
+		s.Abort(err)
 		<-s.done
 		return err
 	}
 }
 
-// Abort cuts the connection: Run ends soon, because of cause. It is all that a
-// session needs that is not run.
-func (s *Session) Abort(cause error) { s.cut(cause) }
+var errClosedByUs = errors.New("closed by us")
+
+// closeLocked begins the end in good order.
+func (s *Session) closeLocked(why error, code wire.CloseCode) {
+	if s.state == open {
+		s.endLocked(closing, why)
+		s.code = code
+	}
+}
+
+// Abort ends the session now, for good, and tells the peer if it takes that at
+// once: Run ends soon, because of cause. It is all that a session needs that
+// is not run.
+func (s *Session) Abort(cause error) {
+	s.mu.Lock()
+	s.endLocked(dead, cause)
+	s.code = wire.CloseAborted
+	if s.line != nil {
+		s.line.giveUpLocked(cause)
+	}
+	unused := s.offered
+	s.offered = nil
+	s.wakeLocked()
+	s.mu.Unlock()
+	s.cfg.Hub.forget(s)
+	if unused != nil {
+		unused.farewell = wire.AppendClose(nil, s.received.Load(), wire.CloseAborted, "")
+		unused.sayLast()
+	}
+}
+
+// endLocked moves the session towards its end; the first reason stays.
+func (s *Session) endLocked(to state, why error) {
+	if s.state >= to {
+		return
+	}
+	s.state = to
+	if s.err == nil {
+		s.err = why
+	}
+	s.spaceLocked()
+}
 
 // Undelivered returns, once Run has ended, the messages (Send and Call, without
 // their bodies) of which it is not known that the peer has them, oldest first.
@@ -254,12 +366,19 @@ func (s *Session) Undelivered() iter.Seq2[wire.Envelope, bool] {
 	return func(yield func(wire.Envelope, bool) bool) {
 		<-s.done
 		s.mu.Lock()
-		written, left := s.out.taken, s.pending
-		s.pending = pending{}
+		left, waiting := s.out, s.departures.all()
+		s.out, s.departures = outbound{hub: left.hub}, departures{}
 		s.mu.Unlock()
-		for left.count > 0 {
-			m := left.pop()
-			if !yield(m.e, m.seq <= written) {
+		for seq, e := range left.left() {
+			if e.Kind != wire.Send && e.Kind != wire.Call {
+				continue
+			}
+			if !yield(e, seq <= left.sent) {
+				return
+			}
+		}
+		for _, e := range waiting {
+			if (e.Kind == wire.Send || e.Kind == wire.Call) && !yield(e, false) {
 				return
 			}
 		}

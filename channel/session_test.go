@@ -341,7 +341,7 @@ func echo(t *testing.T, l net.Listener) {
 		t.Error(err)
 		return
 	}
-	s, err := channel.Accept(t.Context(), conn, channel.Config{Hello: wire.Hello{Peer: procB}, Handle: func(s *channel.Session, e wire.Envelope) {
+	s, err := new(channel.Hub).Accept(t.Context(), conn, channel.Config{Hello: wire.Hello{Peer: procB}, Handle: func(s *channel.Session, e wire.Envelope) {
 		e.Kind, e.To, e.From = wire.Reply, e.From, e.To
 		if err := s.TrySend(&e); err != nil {
 			t.Error(err)
@@ -416,15 +416,15 @@ func TestLastWordsOfAPeerThatTakesNothing(t *testing.T) {
 		var in inbox
 		m := &mute{Conn: near}
 		a, b := sessions(t, m, far, in.handle, (&inbox{}).handle)
+		advance(time.Second) // until both know of the session
 		b.Send(t.Context(), message(wire.Send, 1, "last words"))
 		m.shut.Store(true)
 		start := time.Now()
 		a.Send(t.Context(), message(wire.Send, 2, "x"))
-		synctest.Wait()
+		<-a.Done()
 		if err := a.Send(t.Context(), message(wire.Send, 3, "x")); !errors.Is(err, channel.ErrClosed) {
 			t.Errorf("send: %v", err)
 		}
-		<-a.Done()
 		if !slices.Equal(in.calls(), upTo(1)) || time.Since(start) != time.Second || !errors.Is(a.Err(), syscall.EPIPE) {
 			t.Errorf("got %v, %v after %v", in.calls(), a.Err(), time.Since(start))
 		}

@@ -11,6 +11,14 @@ import (
 
 // Transport makes connections of one kind. Its methods may be called
 // concurrently; ctx bounds the call, not what it returns.
+//
+// One that also has a method Local() bool, and returns true, promises that peers
+// are on this very machine: a connection ends only with its peer, and a dial is
+// refused only if the peer is gone.
+//
+// What Dial and Accept return may have more to offer than a net.Conn has:
+// HandshakeContext(ctx) error runs before hello, VerifyPeer(id.Proc) error
+// proves that the peer is who it says (MS-15).
 type Transport interface {
 	Dial(ctx context.Context, address string) (net.Conn, error)
 

@@ -50,6 +50,9 @@ func (unixTransport) Listen(ctx context.Context, path string) (net.Listener, err
 	return credListener{l}, nil
 }
 
+// Local says that peers are on this machine.
+func (unixTransport) Local() bool { return true }
+
 func checkPathLength(path string) error {
 	if len(path) > maxUnixPath {
 		return fmt.Errorf("path %s has %d bytes, a unix socket can have %d: use a shorter directory", path, len(path), maxUnixPath)

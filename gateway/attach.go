@@ -41,7 +41,6 @@ func (g *Gateway) Attach(ctx context.Context, addr channel.Addr) (id.Proc, error
 	if err != nil {
 		return id.Proc{}, fmt.Errorf("attach to %s: %w", addr, err)
 	}
-	g.uplink = l.peer
 	return l.peer, nil
 }
 
@@ -61,15 +60,26 @@ func (g *Gateway) join(ctx context.Context, addr channel.Addr) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
+	before := g.setUplink(l.peer) // already now: what comes first may want an answer
 	e, err := g.request(ctx, l, &wire.Envelope{Kind: wire.Attach, To: l.peer.Actor("")})
 	if err == nil && e.Reason != 0 {
 		err = fmt.Errorf("%v: %w: %s", l.peer, e.Reason, e.Body)
 	}
 	if err != nil {
+		g.setUplink(before)
 		l.sess.Abort(err)
 		return nil, err
 	}
+	l.sess.Keep(true)
 	return l, nil
+}
+
+// setUplink makes p the uplink and returns which it was before.
+func (g *Gateway) setUplink(p id.Proc) (before id.Proc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	before, g.uplink = g.uplink, p
+	return before
 }
 
 // Waits between attempts to attach anew: they double, with jitter, so that all
@@ -90,9 +100,6 @@ func (g *Gateway) stay(addr channel.Addr, l *link) {
 		if l = g.rejoin(addr); l == nil {
 			return
 		}
-		g.mu.Lock()
-		g.uplink = l.peer
-		g.mu.Unlock()
 		g.cfg.Log.Info("attached anew", "addr", addr, "host", l.peer)
 	}
 }

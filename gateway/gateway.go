@@ -29,6 +29,7 @@ type Gateway struct {
 	closed chan struct{} // closed when Close has ended
 	door   door
 	wg     sync.WaitGroup
+	hub    channel.Hub
 	stats  counters
 
 	mu        sync.RWMutex // guards the following
@@ -75,8 +76,17 @@ type Config struct {
 	GoneBound time.Duration
 
 	QueueBytes int // per peer; 4 MiB if zero (MS-7)
+	Timing     Timing
 
 	Causes Causes // takes the causes of ends over the wire; they become texts if nil
+}
+
+// Timing says how patient sessions are. What is zero is as channel.Config says.
+type Timing struct {
+	ResumeFor    time.Duration // how long a session waits for a connection that can continue it
+	Heartbeat    time.Duration // how often a peer that somebody depends on shows that it lives (MS-11)
+	SuspectAfter time.Duration // how long it may be silent before its connection is given up
+	IdleTimeout  time.Duration // how long a session stays that nobody uses
 }
 
 func (c Config) withDefaults() Config {
@@ -131,7 +141,7 @@ func (g *Gateway) Unbind(p id.Proc, cause error) {
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
 	if ok {
-		g.tell(told, p, cause)
+		g.tell(told, p, wire.PeerGone, cause)
 	}
 }
 
@@ -204,9 +214,10 @@ func (g *Gateway) goLocked(f func()) bool {
 	return true
 }
 
-// checkToken refuses a peer that does not belong to us.
-func (g *Gateway) checkToken(h wire.Hello) error {
-	if subtle.ConstantTimeCompare(h.Token, g.cfg.Token) != 1 {
+// checkToken refuses a peer that does not belong to us: it has our token, or
+// its connection has proved that it is who it says.
+func (g *Gateway) checkToken(h channel.Peer) error {
+	if !h.Proven && subtle.ConstantTimeCompare(h.Token, g.cfg.Token) != 1 {
 		return fmt.Errorf("peer %v has the wrong token", h.Peer)
 	}
 	return nil

@@ -106,6 +106,12 @@ type network struct {
 	token string
 }
 
+// oneMachine is a network whose peers count as being on one machine: who cannot
+// be reached any more is dead, and no session waits for it.
+type oneMachine struct{ *memnet.Network }
+
+func (oneMachine) Local() bool { return true }
+
 func newNetwork(t *testing.T) *network { return &network{t, memnet.New(), "secret"} }
 
 // node returns a node that listens under its own name.
@@ -115,7 +121,7 @@ func (w *network) node(name string, change ...func(*gateway.Config)) *node {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	cfg := gateway.Config{Self: p, Token: []byte(w.token), Transports: channel.Transports{"mem": w.net}}
+	cfg := gateway.Config{Self: p, Token: []byte(w.token), Transports: channel.Transports{"mem": oneMachine{w.net}}}
 	for _, f := range change {
 		f(&cfg)
 	}

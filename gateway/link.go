@@ -14,12 +14,13 @@ import (
 
 // link is a session and whom it leads to.
 type link struct {
-	sess   *channel.Session
-	peer   id.Proc
-	dialed bool          // by us
-	lost   bool          // Gateway.mu guards it; nothing new is to lead here
-	ended  bool          // likewise; Unroute tells why the peer has ended
-	down   chan struct{} // closed when the session has ended and everybody who must know has been told
+	sess    *channel.Session
+	peer    id.Proc
+	dialed  bool               // by us
+	lost    bool               // Gateway.mu guards it; nothing new is to lead here
+	ended   bool               // likewise; Unroute tells why the peer has ended
+	watches map[watch]struct{} // likewise; that went over it and have no answer
+	down    chan struct{}      // closed when the session has ended and everybody who must know has been told
 }
 
 func newLink(dialed bool) *link { return &link{dialed: dialed, down: make(chan struct{})} }
@@ -88,7 +89,7 @@ func (g *Gateway) accept(conn net.Conn) {
 	ctx, n := g.backgroundLocked(g.cfg.DialTimeout)
 	g.mu.Unlock()
 	l := newLink(false)
-	sess, err := channel.Accept(ctx, conn, g.sessionConfig(l, g.checkStranger))
+	sess, err := g.hub.Accept(ctx, conn, g.sessionConfig(l, g.checkStranger))
 	g.endBackground(n)
 	if !g.door.leave(conn) && err != nil {
 		err = errOvertaken
@@ -97,14 +98,14 @@ func (g *Gateway) accept(conn net.Conn) {
 		g.refuse(conn.RemoteAddr(), err)
 		return
 	}
-	if g.up(l, sess) {
+	if sess != nil && g.up(l, sess) { // if there is none, the connection continues another
 		g.run(l)
 	}
 }
 
 // checkStranger checks a peer that connected to us: it must belong to us, and
 // must not claim to be one of our own procs.
-func (g *Gateway) checkStranger(h wire.Hello) error {
+func (g *Gateway) checkStranger(h channel.Peer) error {
 	if err := g.checkToken(h); err != nil {
 		return err
 	}
@@ -118,7 +119,7 @@ func (g *Gateway) checkStranger(h wire.Hello) error {
 // serves the session. The caller runs on one of the gateway's goroutines.
 func (g *Gateway) dial(ctx context.Context, p id.Proc, addr channel.Addr) (*link, error) {
 	l := newLink(true)
-	sess, err := g.cfg.Transports.Dial(ctx, addr, g.sessionConfig(l, func(h wire.Hello) error {
+	sess, err := g.cfg.Transports.Dial(ctx, addr, g.sessionConfig(l, func(h channel.Peer) error {
 		if err := g.checkToken(h); err != nil {
 			return err
 		}
@@ -137,15 +138,21 @@ func (g *Gateway) dial(ctx context.Context, p id.Proc, addr channel.Addr) (*link
 	return l, nil
 }
 
-func (g *Gateway) sessionConfig(l *link, check func(wire.Hello) error) channel.Config {
+func (g *Gateway) sessionConfig(l *link, check func(channel.Peer) error) channel.Config {
+	t := g.cfg.Timing
 	return channel.Config{
 		Hello: wire.Hello{
 			Peer: g.cfg.Self, Epoch: g.epoch, Token: g.cfg.Token,
 			Limits: g.cfg.Limits, Addr: string(g.Addr()),
 		},
-		Check:      check,
+		Hub:   &g.hub,
+		Check: check,
+		NotShared: func(err error) {
+			g.cfg.Log.Info("large messages go through the socket", "peer", l.peer, "err", err)
+		},
 		Handle:     func(_ *channel.Session, e wire.Envelope) { g.receive(l, e) },
 		QueueBytes: g.cfg.QueueBytes,
+		ResumeFor:  t.ResumeFor, Heartbeat: t.Heartbeat, SuspectAfter: t.SuspectAfter, IdleTimeout: t.IdleTimeout,
 	}
 }
 
@@ -185,9 +192,12 @@ var errReplaced = errors.New("the peer has connected again")
 // ours, unless the network is gone or somebody inherited the socket.
 const lastWords = 50 * time.Millisecond
 
-// drain waits for the end of links that are about to end by themselves, and
-// cuts those that do not.
+// drain waits for the end of links whose peers are gone: they end with what is
+// in their sockets. It cuts those that do not.
 func (g *Gateway) drain(links []*link, cause error) {
+	for _, l := range links {
+		l.sess.EndWithConnection(cause)
+	}
 	timer := time.NewTimer(lastWords)
 	defer timer.Stop()
 	for _, l := range links {
@@ -249,9 +259,31 @@ func (g *Gateway) run(l *link) {
 		}
 		g.giveBack(nil, e, wire.PeerGone, code, fmt.Sprintf("session with %v ended: %v", l.peer, err))
 	}
-	g.lost(l, err)
+	if isIdle(err) {
+		g.rested(l)
+	} else {
+		g.lost(l, err)
+	}
 	g.mu.Lock()
 	delete(g.links, l)
 	g.mu.Unlock()
 	close(l.down)
+}
+
+// isIdle reports whether err is the end of a session that nobody needed.
+func isIdle(err error) bool {
+	closed, ok := errors.AsType[*channel.CloseError](err)
+	return errors.Is(err, channel.ErrIdle) || ok && closed.Code == wire.CloseIdle
+}
+
+// Sessions returns how the sessions with other processes are doing, in no
+// particular order.
+func (g *Gateway) Sessions() []channel.Status {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	all := make([]channel.Status, 0, len(g.links))
+	for l := range g.links {
+		all = append(all, l.sess.Status())
+	}
+	return all
 }

@@ -25,6 +25,8 @@ func (g *Gateway) receive(l *link, e wire.Envelope) {
 	case wire.Gone:
 		g.heardGone(l, e)
 		return
+	case wire.Down:
+		g.endWatch(l, watch{e.To, e.From, e.Call})
 	}
 	for len(e.Via) > 0 && g.isLocal(e.Via[0]) {
 		e.Via = e.Via[1:]
@@ -76,18 +78,18 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 // What may be parked while the way to one proc is being found.
 const (
 	maxParked      = 256
-	maxParkedBytes = 1 << 20
+	maxParkedBytes = 1 << 20 // or one message that is larger
 )
 
 // parkLocked keeps e until the search for p has ended, and begins one if there
 // is none. It reports whether there is room.
 func (g *Gateway) parkLocked(p id.Proc, e *wire.Envelope) bool {
 	_, f, err := g.searchLocked(p)
-	if err != nil || f == nil || len(f.parked) >= maxParked || f.bytes+len(e.Body) > maxParkedBytes {
+	if err != nil || f == nil || len(f.parked) >= maxParked || f.bytes > 0 && f.bytes+e.Size() > maxParkedBytes {
 		return false
 	}
 	f.parked = append(f.parked, *e)
-	f.bytes += len(e.Body)
+	f.bytes += e.Size()
 	return true
 }
 
@@ -97,10 +99,14 @@ func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
 		g.bounce(from, e, wire.NoRoute, fmt.Sprintf("%v has no way to %v", g.cfg.Self, p))
 		return
 	}
+	g.noteSent(l, &e)
 	err := l.sess.TrySend(&e)
 	if err == nil {
 		g.stats.relayed.Add(1)
 		return
+	}
+	if e.Kind == wire.Watch {
+		g.endWatch(l, watch{e.From, e.To, e.Call})
 	}
 	reason, _ := errors.AsType[wire.Reason](err)
 	if errors.Is(err, channel.ErrClosed) {
@@ -255,8 +261,9 @@ func (g *Gateway) answered(l *link, e wire.Envelope) {
 	}
 }
 
-// heardGone believes a peer that says that a proc has ended if the peer is the
-// one to know: our uplink, or the way to the proc.
+// heardGone believes a peer that says that a proc has ended, or that it does
+// not reach it any more, if the peer is the one to know: our uplink, or the way
+// to the proc. One that was only lost may come back.
 func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 	p := e.From.Proc
 	g.mu.Lock()
@@ -267,6 +274,14 @@ func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 		g.stats.dropped.Add(1)
 		return
 	}
-	cause := sendError(p, wire.PeerGone, g.hear(&e))
-	g.goLocked(func() { g.Unroute(p, cause) })
+	cause := g.hear(&e)
+	switch {
+	case e.Reason != wire.NoRoute:
+		g.goLocked(func() { g.Unroute(p, sendError(p, wire.PeerGone, cause)) })
+	case r == nil || r.hop == nil || r.hop == l: // we have no other way
+		if r != nil {
+			r.hop = nil
+		}
+		g.goLocked(func() { g.gone(p, cause) })
+	}
 }

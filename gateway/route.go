@@ -94,7 +94,7 @@ func (g *Gateway) Unroute(p id.Proc, cause error) {
 	g.mu.Lock()
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
-	g.tell(told, p, cause)
+	g.tell(told, p, wire.PeerGone, cause)
 }
 
 // foundLocked ends the time in which the proc counts as lost. It reports
@@ -142,6 +142,28 @@ func (g *Gateway) lost(l *link, err error) {
 	g.mu.Unlock()
 	for _, p := range gone {
 		g.gone(p, err)
+	}
+}
+
+// rested is called when the session of l has ended because nobody used it: the
+// next message makes a new one, and nobody is gone.
+func (g *Gateway) rested(l *link) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l.lost = true
+	g.detachLocked(l)
+	for p, who := range g.askers {
+		if delete(who, l); len(who) == 0 {
+			delete(g.askers, p)
+		}
+	}
+	for p, r := range g.routes {
+		if r.hop != l {
+			continue
+		}
+		if r.hop = nil; !r.fixed && r.search == nil {
+			delete(g.routes, p)
+		}
 	}
 }
 
@@ -207,7 +229,7 @@ func (g *Gateway) gone(p id.Proc, err error) {
 	}
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
-	g.tell(told, p, sendError(p, wire.PeerGone, err))
+	g.tell(told, p, wire.NoRoute, sendError(p, wire.PeerGone, err))
 }
 
 // audience is who learns that a proc is gone.
@@ -229,8 +251,9 @@ func (g *Gateway) toTellLocked(p id.Proc) audience {
 	return a
 }
 
-// tell tells the audience that p is gone.
-func (g *Gateway) tell(a audience, p id.Proc, cause error) {
+// tell tells the audience that p has ended (PeerGone), or that we do not reach
+// it (NoRoute): perhaps it lives, and can be reached later.
+func (g *Gateway) tell(a audience, p id.Proc, how wire.Reason, cause error) {
 	if cause == nil {
 		cause = sendError(p, wire.PeerGone, nil)
 	}
@@ -240,7 +263,7 @@ func (g *Gateway) tell(a audience, p id.Proc, cause error) {
 	if len(a.peers) == 0 {
 		return
 	}
-	e := wire.Envelope{Kind: wire.Gone, TTL: wire.DefaultTTL, From: p.Actor(""), Reason: wire.PeerGone}
+	e := wire.Envelope{Kind: wire.Gone, TTL: wire.DefaultTTL, From: p.Actor(""), Reason: how}
 	g.say(&e, cause)
 	for _, l := range a.peers {
 		e.To = l.peer.Actor("")

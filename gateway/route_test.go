@@ -54,6 +54,7 @@ func TestMissIsNotSentToTheUplink(t *testing.T) {
 		}
 		advance(time.Second) // until all is acknowledged
 		w.net.Cut("p")
+		advance(2 * time.Second) // until the session is given up
 		w.net.Heal("p")
 		advance(10 * time.Second)
 		a.send(p, "stray")
@@ -197,6 +198,7 @@ func TestParkedMessagesStayInOrder(t *testing.T) {
 		p.wants("1", "2", "3")
 		m.Route(p.id, "mem:nowhere")
 		w.net.Cut("p")
+		advance(time.Second) // until the session is given up
 		a.send(p, "4")
 		advance(time.Second)
 		if got := a.messages(); len(got) != 1 || got[0].Reason != wire.NoRoute || got[0].Kind != wire.Return {

@@ -32,9 +32,13 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 			}
 			continue // the way may be a source route
 		}
+		g.noteSent(l, e)
 		err := l.sess.Send(ctx, e)
 		if err == nil {
 			return nil
+		}
+		if e.Kind == wire.Watch {
+			g.endWatch(l, watch{e.From, e.To, e.Call})
 		}
 		if !errors.Is(err, channel.ErrClosed) {
 			return g.refused(e, err)
@@ -67,7 +71,7 @@ func (g *Gateway) next(e **wire.Envelope) (*link, Local) {
 		return nil, l
 	}
 	r := g.routes[to]
-	if r != nil && len(r.via) > 0 && len((*e).Via) == 0 {
+	if r != nil && len(r.via) > 0 && len((*e).Via) == 0 && !(r.hop != nil && r.hop.peer == to && answers(*e)) {
 		c := **e
 		c.Via = r.via
 		*e = &c
@@ -78,6 +82,11 @@ func (g *Gateway) next(e **wire.Envelope) (*link, Local) {
 	}
 	return r.hop, nil
 }
+
+// answers reports whether e is an answer. It goes straight back to a peer that
+// asked over a session of its own: a source route may lead nowhere, and nobody
+// would be told.
+func answers(e *wire.Envelope) bool { return e.Kind == wire.Reply || e.Kind == wire.Return }
 
 // refused turns the error of a session into a *SendError.
 func (g *Gateway) refused(e *wire.Envelope, err error) error {

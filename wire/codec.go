@@ -8,12 +8,17 @@ import (
 )
 
 // Marshal returns the CBOR of v. Types with MarshalText become text, times
-// keep their nanoseconds.
-func Marshal(v any) ([]byte, error) { return encMode().Marshal(v) }
+// keep their nanoseconds, a Bulk is bytes like any (see MarshalParts).
+func Marshal(v any) ([]byte, error) {
+	if b := marshalPlain(v); b != nil {
+		return b, nil
+	}
+	return encMode().Marshal(v)
+}
 
 // Unmarshal reads the CBOR in b, all of it, into v. It refuses data that is
 // nested deeper, or has more elements, than a message needs.
-func Unmarshal(b []byte, v any) error { return decMode().Unmarshal(b, v) }
+func Unmarshal(b []byte, v any) error { return UnmarshalParts(b, nil, v) }
 
 func encOptions() cbor.EncOptions {
 	return cbor.EncOptions{

@@ -34,6 +34,16 @@ type Decoder struct {
 func (d *Decoder) Decode(b []byte) (Envelope, error) {
 	r := reader{rest: b, dec: d}
 	var e Envelope
+	sizes := r.envelope(&e)
+	if r.fault != "" {
+		return e, fmt.Errorf("%w: envelope of %d bytes: %s", Malformed, len(b), r.fault)
+	}
+	return e, e.Join(r.rest, sizes, nil)
+}
+
+// envelope reads everything that comes before the body into e, and returns the
+// sizes of the parts.
+func (r *reader) envelope(e *Envelope) (sizes []uint64) {
 	kind := r.byte()
 	e.Kind = Kind(kind &^ (hasTrace | hasParts))
 	e.TTL = r.byte()
@@ -47,7 +57,6 @@ func (d *Decoder) Decode(b []byte) (Envelope, error) {
 	if kind&hasTrace != 0 {
 		e.Trace = r.trace()
 	}
-	var sizes []uint64
 	if kind&hasParts != 0 {
 		sizes = r.sizes()
 	}
@@ -57,31 +66,7 @@ func (d *Decoder) Decode(b []byte) (Envelope, error) {
 	if r.fault == "" && e.Reason != 0 && !e.Reason.Valid() {
 		r.fault = "unknown reason"
 	}
-	if r.fault != "" {
-		return e, fmt.Errorf("%w: envelope of %d bytes: %s", Malformed, len(b), r.fault)
-	}
-	e.Body, e.Parts = split(r.rest, sizes)
-	return e, nil
-}
-
-// split takes the parts, whose sizes fit into tail, off its end.
-func split(tail []byte, sizes []uint64) (body []byte, parts []Bulk) {
-	size := len(tail)
-	for _, n := range sizes {
-		size -= int(n)
-	}
-	if size > 0 {
-		body = tail[:size:size]
-	}
-	if sizes == nil {
-		return body, nil
-	}
-	parts = make([]Bulk, len(sizes))
-	for i, n := range sizes {
-		parts[i] = NewBulk(tail[size : size+int(n) : size+int(n)])
-		size += int(n)
-	}
-	return body, parts
+	return sizes
 }
 
 // Valid reports whether k is one of the kinds.
@@ -262,7 +247,7 @@ func (r *reader) fill(b []byte) {
 	copy(b, from)
 }
 
-// sizes reads the sizes of parts, which are to be in what is left.
+// sizes reads the sizes of parts.
 func (r *reader) sizes() []uint64 {
 	n := r.uvarint()
 	if r.fault == "" && (n == 0 || n > MaxParts) {
@@ -270,17 +255,12 @@ func (r *reader) sizes() []uint64 {
 		return nil
 	}
 	sizes := make([]uint64, 0, n)
-	var sum uint64
 	for range n {
 		size := r.uvarint()
-		if size > uint64(len(r.rest)) {
-			r.fail("cut short")
+		if size > MaxMaxBulk {
+			r.fail("a part is too long")
 		}
 		sizes = append(sizes, size)
-		sum += size
-	}
-	if sum > uint64(len(r.rest)) { // cannot wrap: MaxParts times a length
-		r.fail("cut short")
 	}
 	return sizes
 }

@@ -33,10 +33,11 @@ const (
 )
 
 // Append appends the binary form of e to b and returns the extended slice.
+// The parts must not have been released.
 func (e *Envelope) Append(b []byte) []byte {
 	b = append(e.AppendHeader(b), e.Body...)
 	for i := range e.Parts {
-		b = append(b, e.Parts[i].bytes()...)
+		b = e.Parts[i].appendTo(b)
 	}
 	return b
 }

@@ -17,6 +17,8 @@ type Envelope struct {
 	Trace  *Trace // what this message is a part of; nil if nobody traces
 	Body   []byte // CBOR of the request or reply; the text of an error or a detail otherwise
 	Parts  []Bulk // bytes that travel beside the body, which names them by their order (MS-9)
+
+	body *loan // what Body is in, if that is to be used again
 }
 
 // DefaultTTL is the number of hops that a new envelope may take.

@@ -10,12 +10,22 @@ import (
 // follows), one byte of type, and what that type says:
 //
 //	Hello   the CBOR of a Hello; the first frame each way, and only the first
-//	Data    number and acknowledgement, 8 bytes each, and an envelope
+//	Data    number and acknowledgement, 8 bytes each, flow, 2 bytes, and an envelope
 //	Ack     acknowledgement, 8 bytes
 //	Close   acknowledgement, 8 bytes, one byte of code, and text
+//	Ping    acknowledgement, 8 bytes, and 8 bytes that the Pong repeats
+//	Pong    the same
+//	Keep    acknowledgement, 8 bytes, and one byte: 1 if the speaker wants the
+//	        session kept while it is idle, 0 if it does not any more
+//	Chunk, Bulk, Memory: see ChunkSize
 //
-// Data frames are numbered from 1 without gaps. An acknowledgement is the
-// number of the last frame that was received, with all before it (MS-5).
+// Data, Chunk, Bulk and Memory frames are numbered from 1 without gaps, over
+// all connections of their session. An acknowledgement is the number of the last frame that was
+// received, with all before it (MS-5). The other frames have no number and are
+// not sent again.
+//
+// A hundred bytes of names go with every message, the same for all messages
+// from one actor to one method. A flow stands for them: see Flow.
 type FrameType uint8
 
 // The types of a frame.
@@ -24,12 +34,18 @@ const (
 	FrameData
 	FrameAck
 	FrameClose
+	FramePing
+	FramePong
+	FrameKeep
+	FrameChunk
+	FrameBulk
+	FrameMemory
 )
 
 // Sizes of what comes before the envelope or text of a frame.
 const (
 	FrameHeader = 5                // length and type
-	DataHeader  = FrameHeader + 16 // and number and acknowledgement
+	DataHeader  = FrameHeader + 18 // and number, acknowledgement and flow
 	maxClose    = 1024             // a Close frame, without its length
 )
 
@@ -40,26 +56,62 @@ var ErrFraming = errors.New("broken framing")
 // Limits are what one side accepts. They are set in one place and sent in
 // hello (MS-8). The zero value has the defaults.
 type Limits struct {
-	MaxFrame uint32 // bytes of an envelope; 16 MiB if zero
+	MaxFrame uint32 // bytes of an envelope without its parts; 16 MiB if zero
+	MaxBulk  uint32 // bytes of the parts of an envelope; 256 MiB if zero
 }
 
-// MaxMaxFrame is the most that Limits.MaxFrame can be.
-const MaxMaxFrame = 1 << 30
+// The most that Limits can be.
+const (
+	MaxMaxFrame = 1 << 30
+	MaxMaxBulk  = 1 << 30
+)
 
 // WithDefaults returns l with its zeros replaced.
 func (l Limits) WithDefaults() Limits {
 	if l.MaxFrame == 0 {
 		l.MaxFrame = 16 << 20
 	}
-	l.MaxFrame = min(l.MaxFrame, MaxMaxFrame)
+	if l.MaxBulk == 0 {
+		l.MaxBulk = 256 << 20
+	}
+	l.MaxFrame, l.MaxBulk = min(l.MaxFrame, MaxMaxFrame), min(l.MaxBulk, MaxMaxBulk)
 	return l
 }
 
+// Flow says how the envelope of a Data frame has its To, From and Method. Zero:
+// as usual. A flow number: it lacks all three, they are those that the flow
+// stands for. A flow number with FlowDefine: it has them, and from here on the
+// flow stands for them. The meaning belongs to the session: frames are handled
+// in order and once, so both sides agree, over reconnects, too.
+type Flow uint16
+
+// Bounds of a flow.
+const (
+	FlowDefine Flow = 1 << 15
+	MaxFlow    Flow = 256 // flows are numbered from 1
+)
+
+// Number returns f without FlowDefine.
+func (f Flow) Number() Flow { return f &^ FlowDefine }
+
 // AppendData appends what comes before an envelope of size bytes.
-func AppendData(b []byte, size int, seq, ack uint64) []byte {
-	b = appendFrameHeader(b, FrameData, 16+size)
+func AppendData(b []byte, size int, seq, ack uint64, flow Flow) []byte {
+	b = appendFrameHeader(b, FrameData, DataHeader-FrameHeader+size)
 	b = binary.BigEndian.AppendUint64(b, seq)
-	return binary.BigEndian.AppendUint64(b, ack)
+	b = binary.BigEndian.AppendUint64(b, ack)
+	return binary.BigEndian.AppendUint16(b, uint16(flow))
+}
+
+// Data is what comes before the envelope of a Data frame.
+type Data struct {
+	Seq, Ack uint64
+	Flow     Flow
+}
+
+// ParseData takes what follows the header of a Data frame apart.
+func ParseData(b []byte) (d Data, envelope []byte) {
+	d = Data{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:]), Flow(binary.BigEndian.Uint16(b[16:]))}
+	return d, b[DataHeader-FrameHeader:]
 }
 
 // AppendAck appends an Ack frame.
@@ -73,6 +125,21 @@ func AppendClose(b []byte, ack uint64, code CloseCode, text string) []byte {
 	b = appendFrameHeader(b, FrameClose, 9+len(text))
 	b = binary.BigEndian.AppendUint64(b, ack)
 	return append(append(b, byte(code)), text...)
+}
+
+// AppendPing appends a Ping or, as t says, a Pong.
+func AppendPing(b []byte, t FrameType, ack, nonce uint64) []byte {
+	b = binary.BigEndian.AppendUint64(appendFrameHeader(b, t, 16), ack)
+	return binary.BigEndian.AppendUint64(b, nonce)
+}
+
+// AppendKeep appends a Keep frame.
+func AppendKeep(b []byte, ack uint64, keep bool) []byte {
+	b = binary.BigEndian.AppendUint64(appendFrameHeader(b, FrameKeep, 9), ack)
+	if keep {
+		return append(b, 1)
+	}
+	return append(b, 0)
 }
 
 func appendFrameHeader(b []byte, t FrameType, size int) []byte {
@@ -90,11 +157,22 @@ func ParseHeader(b []byte, limits Limits) (FrameType, int, error) {
 	case FrameHello:
 		highest = MaxHello
 	case FrameData:
-		lowest, highest = 16, 16+int64(limits.MaxFrame)
+		const before = DataHeader - FrameHeader
+		lowest, highest = before, before+int64(limits.MaxFrame)
 	case FrameAck:
 		lowest, highest = 8, 8
 	case FrameClose:
 		lowest, highest = 9, maxClose
+	case FramePing, FramePong:
+		lowest, highest = 16, 16
+	case FrameKeep:
+		lowest, highest = 9, 9
+	case FrameChunk:
+		lowest, highest = ChunkHeader-FrameHeader+1, ChunkHeader-FrameHeader+ChunkSize
+	case FrameBulk:
+		lowest, highest = bulkHeader+1, bulkHeader+bulkTable+int64(limits.MaxFrame)
+	case FrameMemory:
+		lowest, highest = memorySize, memorySize
 	default:
 		return 0, 0, fmt.Errorf("%w: unknown frame type %d", ErrFraming, b[4])
 	}
@@ -104,7 +182,8 @@ func ParseHeader(b []byte, limits Limits) (FrameType, int, error) {
 	return t, int(n), nil
 }
 
-// CloseCode says why a session was closed.
+// CloseCode says why a session or, if it is CloseFraming, a connection was
+// closed.
 type CloseCode uint8
 
 // The codes.
@@ -112,6 +191,8 @@ const (
 	CloseDone    CloseCode = iota + 1 // nothing more to say
 	CloseFraming                      // the other side broke framing
 	CloseVersion                      // the versions do not fit
+	CloseAborted                      // given up: what is under way is in doubt
+	CloseIdle                         // nothing was said for a long time
 )
 
 func (c CloseCode) String() string {
@@ -122,6 +203,10 @@ func (c CloseCode) String() string {
 		return "broken framing"
 	case CloseVersion:
 		return "version mismatch"
+	case CloseAborted:
+		return "aborted"
+	case CloseIdle:
+		return "idle"
 	}
 	return fmt.Sprintf("code %d", uint8(c))
 }

@@ -70,7 +70,7 @@ func list(t *testing.T, goos string, pkgs []string) (map[string][]string, error)
 // tooHeavy reports whether a package is too much for a child process.
 func tooHeavy(path string) bool {
 	return slices.ContainsFunc([]string{
-		"net/http/...", "encoding/json/...", "text/template/...", "html/template/...", "regexp/...", "google.golang.org/...", "testing/...",
+		"net/http/...", "encoding/json/...", "text/template/...", "html/template/...", "regexp/...", "crypto/tls/...", "crypto/x509/...", "google.golang.org/...", "testing/...",
 	}, func(tree string) bool { return within(path, tree) })
 }
 

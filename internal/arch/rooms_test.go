@@ -19,9 +19,13 @@ func rooms() []room {
 	return []room{
 		{dir: "id", proc: true},
 		{dir: "wire", may: []string{"id"}, proc: true},
-		{dir: "channel", may: []string{"wire"}, proc: true},
+		{dir: "channel/internal/...", proc: true},
+		{dir: "channel", may: []string{"channel/internal/...", "wire"}, proc: true},
+		{dir: "authority", may: []string{"id"}}, // with channel/mtls: only who asks for TLS links it
+		{dir: "channel/mtls", may: []string{"channel", "authority"}},
 		{dir: "gateway", may: []string{"channel"}, proc: true},
-		{dir: "actor", may: []string{"gateway"}, proc: true},
+		{dir: "restart", proc: true},
+		{dir: "actor", may: []string{"gateway", "restart"}, proc: true},
 		{dir: "actor/actortest", may: []string{"actor", "internal/memnet"}},
 		{dir: "launch", may: []string{"id"}, proc: true}, // knows no actors
 		{dir: "launch/internal/...", may: []string{"launch"}, proc: true},
@@ -38,9 +42,11 @@ func rooms() []room {
 		{dir: "host/cmdproc", may: []string{"host", "host/probe"}}, // only who runs commands links it
 		{dir: "host/hosttest", may: []string{"host", "actor/actortest", "launch/launchtest"}},
 		{dir: ".", may: []string{"host/localproc", "host/osproc", "launch/native", "launch/keeper"}, proc: true},
-		{dir: "cmd/...", may: []string{".", "host/cmdproc", "host/probe/httpprobe", "host/probe/grpcprobe", "launch/capture"}},
-		{dir: "examples/...", may: []string{".", "host/cmdproc"}},
+		{dir: "cmd/...", may: []string{".", "channel/mtls", "host/cmdproc", "host/probe/httpprobe", "host/probe/grpcprobe", "launch/capture"}},
+		{dir: "examples/...", may: []string{".", "channel/mtls", "host/cmdproc"}},
+		{dir: "internal/cable"},
 		{dir: "internal/memnet"},
+		{dir: "internal/sim"},
 		{dir: "internal/torture"},
 		{dir: "internal/versus"},
 		{dir: "internal/arch"},
@@ -54,7 +60,7 @@ func thirdParty() map[string][]string {
 		"github.com/fxamacker/cbor/v2":    {"wire"},
 		"github.com/klauspost/compress":   {"launch/capture"},
 		"github.com/rogpeppe/go-internal": nil, // testscript
-		"golang.org/x/sys":                {"channel", "launch/...", "host/osproc", "host/hosttest", "cmd/..."},
+		"golang.org/x/sys":                {"channel", "channel/internal/...", "launch/...", "host/osproc", "host/hosttest", "internal/cable", "cmd/..."},
 		"golang.org/x/term":               {"cmd/..."},
 		"google.golang.org/grpc":          {"host/probe/grpcprobe"},
 		"pgregory.net/rapid":              nil,
@@ -164,7 +170,7 @@ func moduleFault(dir string, test bool, name, path string) string {
 }
 
 func checkSockets(p *pkg) []violation {
-	if isIn(p.dir, "channel", "internal/memnet", "host/probe/...", "cmd/...", "examples/...") {
+	if isIn(p.dir, "channel", "channel/mtls", "internal/memnet", "host/probe/...", "cmd/...", "examples/...") {
 		return nil
 	}
 	var out []violation

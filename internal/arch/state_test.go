@@ -139,6 +139,7 @@ func withoutTypeArguments(e ast.Expr) ast.Expr {
 func contextFields() map[string]string {
 	return map[string]string{
 		"actor/Proc": "its own lifetime, which bounds what it sends on nobody's behalf: answers, returned messages",
+		"actor/span": "that of one handler, between two hooks that are told of it: a panic is told of, too",
 	}
 }
 

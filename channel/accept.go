@@ -1,0 +1,144 @@
+package channel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// Accept exchanges hellos over a connection that a listener accepted. It
+// returns a new session, or neither a session nor an error if the connection
+// continues one that the Hub knows: that goes on with it, also if its old
+// connection seems to be alive. A peer that cfg.Check refuses gets no answer.
+// Accept closes conn if it fails. ctx bounds the call.
+//
+// The Hub knows a session until its Run ends.
+func (h *Hub) Accept(ctx context.Context, conn net.Conn, cfg Config) (*Session, error) {
+	cfg.Hub = h
+	cfg = cfg.withDefaults()
+	var s *Session
+	l, peer, err := shake(ctx, conn, &cfg, func(l *line) (Peer, error) {
+		peer, err := readHello(l, &cfg)
+		if _, ok := errors.AsType[*wire.VersionError](err); ok {
+			l.Write(wire.AppendClose(nil, 0, wire.CloseVersion, err.Error()))
+		}
+		if err == nil {
+			s, err = h.admit(l, peer, cfg)
+		}
+		return peer, err
+	})
+	if err != nil {
+		if s != nil {
+			h.forget(s)
+		}
+		return nil, err
+	}
+	if peer.Resume {
+		s, err = h.find(peer)
+		if err != nil {
+			l.sayLast()
+			return nil, err
+		}
+	}
+	s.offer(l)
+	if peer.Resume {
+		return nil, nil
+	}
+	return s, nil
+}
+
+// admit answers the hello of peer. It returns the session that begins, if one
+// does, even if nobody hears the answer.
+func (h *Hub) admit(l *line, peer Peer, cfg Config) (*Session, error) {
+	answer := wire.Hello{Session: peer.Session}
+	if !peer.Resume {
+		s, err := h.enter(peer, cfg)
+		if err == nil {
+			err = writeHello(l, cfg.hello(answer))
+		}
+		return s, err
+	}
+	s, unknown := h.find(peer)
+	if unknown == nil {
+		if err := s.mayResume(peer.Received); err != nil {
+			return nil, err
+		}
+		answer.Resume, answer.Received = true, s.received.Load()
+	}
+	l.said = answer.Received
+	if err := writeHello(l, cfg.hello(answer)); err != nil {
+		return nil, err
+	}
+	return nil, unknown
+}
+
+func keyOf(p Peer) sessionKey { return sessionKey{p.Peer, p.Session} }
+
+// find returns the session that peer wants to continue.
+func (h *Hub) find(peer Peer) (*Session, error) {
+	h.mu.Lock()
+	s := h.sessions[keyOf(peer)]
+	h.mu.Unlock()
+	if s == nil || s.peer.Epoch != peer.Epoch {
+		return nil, fmt.Errorf("session %x of %v: %w", peer.Session, peer.Peer, errUnknown)
+	}
+	return s, nil
+}
+
+var errUnknown = errors.New("it is to be continued, and is not known here")
+
+// enter makes a session and knows it.
+func (h *Hub) enter(peer Peer, cfg Config) (*Session, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.sessions[keyOf(peer)]; ok {
+		return nil, fmt.Errorf("session %x of %v is to begin, and has begun: a repeated hello", peer.Session, peer.Peer)
+	}
+	if h.sessions == nil {
+		h.sessions = make(map[sessionKey]*Session)
+	}
+	s := newSession(peer.Session, peer, nil, cfg)
+	h.sessions[keyOf(peer)] = s
+	return s, nil
+}
+
+// forget ends what enter began. It does nothing for a session that we dialed.
+func (h *Hub) forget(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sessions[keyOf(s.peer)] == s {
+		delete(h.sessions, keyOf(s.peer))
+	}
+}
+
+// mayResume reports whether the peer can have what it says that it has.
+func (s *Session) mayResume(received uint64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if received < s.out.acked || received > s.out.sent {
+		return fmt.Errorf("%w: %v says that it has frame %d, want %d to %d", wire.ErrFraming, s.peer.Peer, received, s.out.acked, s.out.sent)
+	}
+	return nil
+}
+
+// offer makes l the next connection of the session, and ends the present one.
+func (s *Session) offer(l *line) {
+	s.mu.Lock()
+	unused := l
+	if s.state != dead {
+		unused, s.offered = s.offered, l
+	}
+	if s.line != nil {
+		s.line.giveUpLocked(errReplaced)
+	}
+	s.wakeLocked()
+	s.mu.Unlock()
+	if unused != nil {
+		unused.sayLast()
+	}
+}
+
+var errReplaced = errors.New("the peer has connected again")
