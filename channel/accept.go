@@ -54,6 +54,10 @@ func (h *Hub) Accept(ctx context.Context, conn net.Conn, cfg Config) (*Session, 
 // does, even if nobody hears the answer.
 func (h *Hub) admit(l *line, peer Peer, cfg Config) (*Session, error) {
 	answer := wire.Hello{Session: peer.Session}
+	if !peer.To.IsZero() && peer.To != cfg.Hello.Peer { // perhaps who listened here before us: our hello says who we are
+		err := fmt.Errorf("%v wants to reach %v, this is %v", peer.Peer, peer.To, cfg.Hello.Peer)
+		return nil, errors.Join(err, writeHello(l, cfg.hello(answer)))
+	}
 	if !peer.Resume {
 		s, err := h.enter(peer, cfg)
 		if err == nil {

@@ -52,7 +52,7 @@ func secure(ctx context.Context, conn net.Conn) error {
 // hello completes what we say with what is the same on every connection.
 func (c *Config) hello(h wire.Hello) wire.Hello {
 	h.Version, h.Peer, h.Epoch, h.Token = c.Hello.Version, c.Hello.Peer, c.Hello.Epoch, c.Hello.Token
-	h.Limits, h.Addr = c.Hello.Limits, c.Hello.Addr
+	h.Limits, h.Addr, h.To = c.Hello.Limits, c.Hello.Addr, c.Hello.To
 	h.ResumeFor, h.Window = c.ResumeFor, uint32(min(c.QueueBytes, 1<<31))
 	return h
 }

@@ -24,8 +24,8 @@ func TestMS9BulkIsRelayed(t *testing.T) {
 			if err := a.Send(t.Context(), e); err != nil {
 				t.Fatal(err)
 			}
-			synctest.Wait()
 		}
+		synctest.Wait()
 		came := p.messages()
 		p.wants("first", "second", "third")
 		for _, e := range came {

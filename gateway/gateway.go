@@ -54,8 +54,9 @@ type Gateway struct {
 // Local is a proc in this process. Its methods never block.
 type Local interface {
 	// Deliver hands over a message that is addressed to the proc, or a Return
-	// for it. Messages of one sender come in order.
-	Deliver(e wire.Envelope)
+	// for it. Messages of one sender come in order. e is the Local's only until
+	// it returns; what e refers to stays.
+	Deliver(e *wire.Envelope)
 
 	// Gone says that p has ended or cannot be reached: calls that wait for it
 	// fail with cause.

@@ -119,7 +119,7 @@ func (g *Gateway) checkStranger(h channel.Peer) error {
 // serves the session. The caller runs on one of the gateway's goroutines.
 func (g *Gateway) dial(ctx context.Context, p id.Proc, addr channel.Addr) (*link, error) {
 	l := newLink(true)
-	sess, err := g.cfg.Transports.Dial(ctx, addr, g.sessionConfig(l, func(h channel.Peer) error {
+	cfg := g.sessionConfig(l, func(h channel.Peer) error {
 		if err := g.checkToken(h); err != nil {
 			return err
 		}
@@ -127,7 +127,9 @@ func (g *Gateway) dial(ctx context.Context, p id.Proc, addr channel.Addr) (*link
 			return fmt.Errorf("%v answers there", h.Peer)
 		}
 		return nil
-	}))
+	})
+	cfg.Hello.To = p
+	sess, err := g.cfg.Transports.Dial(ctx, addr, cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +152,7 @@ func (g *Gateway) sessionConfig(l *link, check func(channel.Peer) error) channel
 		NotShared: func(err error) {
 			g.cfg.Log.Info("large messages go through the socket", "peer", l.peer, "err", err)
 		},
-		Handle:     func(_ *channel.Session, e wire.Envelope) { g.receive(l, e) },
+		Handle:     func(_ *channel.Session, e *wire.Envelope) { g.receive(l, e) },
 		QueueBytes: g.cfg.QueueBytes,
 		ResumeFor:  t.ResumeFor, Heartbeat: t.Heartbeat, SuspectAfter: t.SuspectAfter, IdleTimeout: t.IdleTimeout,
 	}

@@ -45,7 +45,8 @@ func (g *Gateway) receive(l *link, e wire.Envelope) {
 }
 
 // relay passes on what is addressed to somebody else, if we have a way of our
-// own: never through the uplink, and never back (MS-13).
+// own: never through the uplink, and never back (MS-13). What is our own to
+// say, a Return, has no from.
 func (g *Gateway) relay(from *link, e wire.Envelope) {
 	if e.TTL <= 1 {
 		g.bounce(from, e, wire.Expired, "too many hops")
@@ -60,7 +61,7 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 		to = e.Via[0]
 		r = g.routes[to]
 	}
-	if r != nil && to == e.To.Proc {
+	if r != nil && to == e.To.Proc && from != nil {
 		g.noteAskerLocked(to, from)
 	}
 	if (r != nil && r.hop == nil && r.addr != "" || r == nil && g.attached[to.Host] != nil) && g.parkLocked(to, &e) {
@@ -138,18 +139,20 @@ func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code
 	}
 	back := wire.Envelope{
 		Kind: kind, TTL: wire.DefaultTTL, Reason: reason, Call: e.Call,
-		To: e.From, From: e.To, Method: e.Method, Code: code, Body: []byte(detail),
+		To: e.From, From: e.To, Method: e.Method, Code: code, Trace: e.Trace, Body: []byte(detail),
 	}
 	g.mu.RLock()
 	local := g.locals[back.To.Proc]
-	if r := g.routes[back.To.Proc]; from == nil && r != nil {
+	if r := g.routes[back.To.Proc]; from == nil && r != nil && len(r.via) == 0 {
 		from = r.hop
 	}
 	g.mu.RUnlock()
 	switch {
 	case local != nil:
 		local.Deliver(back)
-	case from == nil || from.sess.TrySend(&back) != nil:
+	case from == nil:
+		g.relay(nil, back) // which counts it if there is no way
+	case from.sess.TrySend(&back) != nil:
 		g.stats.dropped.Add(1)
 		return
 	}

@@ -167,10 +167,14 @@ func (g *Gateway) rested(l *link) {
 	}
 }
 
+// twinBound bounds how long a session that is left over goes on to say what is
+// queued, over a bad network perhaps.
+const twinBound = 10 * time.Second
+
 // closeSoon closes a session that is left over when the other one with the
 // same peer was lost: both sides begin afresh, with one.
 func (g *Gateway) closeSoon(l *link) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), twinBound)
 	defer cancel()
 	l.sess.Close(ctx)
 }

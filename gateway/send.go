@@ -23,7 +23,7 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 	for {
 		l, local := g.next(&e)
 		if local != nil {
-			local.Deliver(*e)
+			local.Deliver(e)
 			return nil
 		}
 		if l == nil {
@@ -238,10 +238,10 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 		}
 		g.cfg.Log.Info("through the uplink, for lack of a direct way", "proc", p, "err", err)
 	}
-	if len(path) > 0 {
-		g.mu.Lock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(path) > 0 || g.attached[p.Host] == via { // a way of our own, unlike one that the uplink finds
 		r.via = append([]id.Proc{via.peer}, path...)
-		g.mu.Unlock()
 	}
 	return via, nil
 }

@@ -31,14 +31,53 @@ type Decoder struct {
 //
 // An error wraps Malformed. What came before the fault is in the envelope
 // then; From, if it is not zero, is who can be told.
-func (d *Decoder) Decode(b []byte) (Envelope, error) {
-	r := reader{rest: b, dec: d}
-	var e Envelope
-	sizes := r.envelope(&e)
-	if r.fault != "" {
-		return e, fmt.Errorf("%w: envelope of %d bytes: %s", Malformed, len(b), r.fault)
+func (d *Decoder) Decode(b []byte) (e Envelope, err error) {
+	err = d.DecodeInto(&e, b)
+	return e, err
+}
+
+// DecodeInto is Decode into e, whatever is in it: for many, one after the other.
+func (d *Decoder) DecodeInto(e *Envelope, b []byte) error {
+	*e = Envelope{}
+	if decodeUnnamed(e, b) {
+		return nil
 	}
-	return e, e.Join(r.rest, sizes, nil)
+	r := reader{rest: b, dec: d}
+	sizes := r.envelope(e)
+	if r.fault != "" {
+		return fmt.Errorf("%w: envelope of %d bytes: %s", Malformed, len(b), r.fault)
+	}
+	return e.Join(r.rest, sizes, nil)
+}
+
+// unnamed is how all that comes after the call begins in an envelope as most of
+// them are: From, To, Via, Method and Code are empty, a flow stands for them.
+const unnamed = "\x00\x00\x00\x00\x00"
+
+// decodeUnnamed reads such an envelope into e, which is empty, and reports
+// whether b is one. What is unusual is left to reader, so it alone says what is
+// an error.
+func decodeUnnamed(e *Envelope, b []byte) bool {
+	if len(b) < 4 {
+		return false
+	}
+	kind, reason := Kind(b[0]), Reason(b[2])
+	call, size := uint64(b[3]), 1
+	if call >= 0x80 {
+		call, size = binary.Uvarint(b[3:])
+		if size <= 0 || size != uvarintSize(call) {
+			return false
+		}
+	}
+	rest := b[3+size:]
+	if len(rest) < len(unnamed) || string(rest[:len(unnamed)]) != unnamed || !kind.Valid() || reason != 0 && !reason.Valid() {
+		return false
+	}
+	e.Kind, e.TTL, e.Reason, e.Call = kind, b[1], reason, call
+	if len(rest) > len(unnamed) {
+		e.Body = rest[len(unnamed):len(rest):len(rest)]
+	}
+	return true
 }
 
 // envelope reads everything that comes before the body into e, and returns the

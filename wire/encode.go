@@ -75,6 +75,18 @@ func (e *Envelope) AppendHeader(b []byte) []byte {
 	return b
 }
 
+// AppendUnnamed is AppendHeader without From, To and Method, for which a flow
+// stands.
+func (e *Envelope) AppendUnnamed(b []byte) []byte {
+	if len(e.Via) == 0 && e.Code == "" && e.Trace == nil && len(e.Parts) == 0 { // most
+		b = binary.AppendUvarint(append(b, byte(e.Kind), e.TTL, byte(e.Reason)), e.Call)
+		return append(b, unnamed...)
+	}
+	short := *e
+	short.From, short.To, short.Method = id.Actor{}, id.Actor{}, ""
+	return short.AppendHeader(b)
+}
+
 // Size returns the length of the binary form of e.
 func (e *Envelope) Size() int {
 	n := 3 + uvarintSize(e.Call) + actorSize(e.From) + actorSize(e.To) + uvarintSize(uint64(len(e.Via)))

@@ -20,6 +20,7 @@ const MaxHello = 4 << 10
 type Hello struct {
 	Version int
 	Peer    id.Proc // who speaks
+	To      id.Proc // whom the dialer wants to reach; zero if it is whoever listens there
 	Epoch   uint64  // differs in each life of the speaker, so that nothing is resumed across a restart (MS-6)
 	Token   []byte  // what shows that the speaker belongs to us
 	Addr    string  // where the speaker listens; may be empty
@@ -67,6 +68,7 @@ func (h Hello) CheckVersion() error {
 //	resume for     uvarint, in milliseconds
 //	window         uvarint
 //	max bulk       uvarint
+//	to             proc, or zero
 const (
 	flagResume = 1 << iota
 	flagLocal
@@ -86,6 +88,7 @@ func (h Hello) Append(b []byte) ([]byte, error) {
 	body = binary.AppendUvarint(body, uint64(max(h.ResumeFor, 0).Milliseconds()))
 	body = binary.AppendUvarint(body, uint64(h.Window))
 	body = binary.AppendUvarint(body, uint64(h.Limits.MaxBulk))
+	body = appendProc(body, h.To)
 	if len(body) > MaxHello {
 		return nil, fmt.Errorf("hello: %w: %d bytes, at most %d are allowed", TooLarge, len(body), MaxHello)
 	}
@@ -131,6 +134,11 @@ func (r *reader) session(h *Hello) {
 	h.Window = r.uint32()
 	h.Limits.MaxBulk = r.uint32()
 	h.Limits = h.Limits.WithDefaults()
+	if len(r.rest) == 1 && r.rest[0] == 0 {
+		r.rest = nil
+	} else {
+		h.To = r.proc()
+	}
 	switch {
 	case r.fault != "":
 	case len(r.rest) > 0:
