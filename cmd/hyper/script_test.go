@@ -36,30 +36,34 @@ func TestRealScripts(t *testing.T) {
 	})
 }
 
-// TestRealReadme sees that the sessions run each command that README.md shows.
+// TestRealReadme sees that the sessions run each command that the docs show.
 func TestRealReadme(t *testing.T) {
-	readme, err := os.ReadFile("../../README.md")
+	sessions := read(t, "testdata/readme.txtar") + read(t, "testdata/ca.txtar")
+	for _, doc := range []string{"../../README.md", "../../docs/tls.md"} {
+		shown := 0
+		for line := range strings.Lines(read(t, doc)) {
+			command, ok := strings.CutPrefix(line, "    hyper ")
+			if !ok {
+				continue
+			}
+			shown++
+			if !strings.Contains(sessions, " hyper "+command) {
+				t.Errorf("no session runs what %s shows: hyper %s", doc, command)
+			}
+		}
+		if shown == 0 {
+			t.Errorf("%s shows no command", doc)
+		}
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	session, err := os.ReadFile("testdata/readme.txtar")
-	if err != nil {
-		t.Fatal(err)
-	}
-	shown := 0
-	for line := range strings.Lines(string(readme)) {
-		command, ok := strings.CutPrefix(line, "    hyper run ")
-		if !ok {
-			continue
-		}
-		shown++
-		if !strings.Contains(string(session), " hyper run "+command) {
-			t.Errorf("testdata/readme.txtar does not run hyper run %s", command)
-		}
-	}
-	if shown == 0 {
-		t.Error("README.md shows no command")
-	}
+	return string(b)
 }
 
 // executable makes the scripts among the files of a session run.
