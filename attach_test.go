@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/hyperactor/hyperactor"
 	"github.com/hyperactor/hyperactor/actor"
@@ -43,6 +44,7 @@ func TestRealAttach(t *testing.T) {
 			}
 			endsCalls(t, laptop, a)
 			endsCalls(t, station, b)
+			endsCalls(t, laptop, child(t, laptop, "c"))
 		})
 	}
 }
@@ -57,7 +59,7 @@ func endsCalls(t *testing.T, rt *hyperactor.Runtime, h host.ProcHandle) {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	errs := make(chan error, 100)
+	errs := make(chan error, 1000)
 	for range cap(errs) {
 		wg.Go(func() {
 			_, err := hosttest.Keep.Call(ctx, ref, actor.None{})
@@ -67,11 +69,24 @@ func endsCalls(t *testing.T, rt *hyperactor.Runtime, h host.ProcHandle) {
 	if _, err := hosttest.Await.Call(ctx, ref, cap(errs)); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan actor.Down, 1)
+	wg.Go(func() { // AC-10
+		d, err := actor.WaitFor(ctx, actor.AgentOf(h.ID()))
+		if err != nil {
+			t.Error(err)
+		}
+		ended <- d
+	})
+	killed := time.Now()
 	if _, err := h.Kill(t.Context(), "test"); err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
+	t.Logf("%d calls from %s ended %v after the kill of %v", cap(errs), rt.Host().Name(), time.Since(killed), h.ID())
 	close(errs)
+	if d := <-ended; d.Clean() || !errors.Is(d.Err, host.ErrExited) {
+		t.Errorf("whoever watched %v was told %+v", h.ID(), d)
+	}
 	for err := range errs {
 		if e, ok := errors.AsType[*host.ExitedError](err); !ok || e.Exit.Requested.Why != "test" {
 			t.Errorf("a call ended with %v, want the exit", err)
