@@ -67,6 +67,10 @@ type ProcStatus struct {
 	Proc     id.Proc
 	Draining bool
 	Lost     uint64 // answers and returned messages that reached nobody
+	Calls    int    // to other procs, without an answer
+	Held     int    // actors elsewhere that have asked for a pause
+	Posted   int    // procs for which answers and the like wait for their way
+	Ties     int    // watches and links of actors here, and of others with them
 	Actors   []ActorStatus
 }
 
@@ -197,9 +201,10 @@ func (a *agent) ChildEnded(_ context.Context, e End) Verdict {
 
 // Status returns how the proc is.
 func (p *Proc) Status() ProcStatus {
+	calls, posted, ties := p.calls.len(), p.outboxes.len(), p.countTies()
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	s := ProcStatus{Proc: p.id, Draining: p.closing, Lost: p.lost.Load()}
+	s := ProcStatus{Proc: p.id, Draining: p.closing, Lost: p.lost.Load(), Calls: calls, Held: int(p.held.some.Load()), Posted: posted, Ties: ties}
 	for c := range p.cells.all {
 		s.Actors = append(s.Actors, c.status())
 	}

@@ -29,7 +29,7 @@ type ticket struct {
 // answerable is a call, local or not, as those see it who have no answer for it.
 type answerable interface {
 	message
-	fail(number uint64, c *cell, reason wire.Reason, why string) (failed bool)
+	fail(number uint64, c *cell, reason wire.Reason, why string, begun bool) (failed bool)
 }
 
 // number returns the number of a call that is open, or an odd one.
@@ -156,17 +156,17 @@ func (r *call[A, Req, Resp]) answer(number uint64, resp Resp, err error) bool {
 	return true
 }
 
-func (r *call[A, Req, Resp]) fail(number uint64, c *cell, reason wire.Reason, why string) bool {
+func (r *call[A, Req, Resp]) fail(number uint64, c *cell, reason wire.Reason, why string, begun bool) bool {
 	if !r.ticket.settle(number) {
 		return false
 	}
-	r.err = &UndeliverableError{To: c.id(), Method: r.method.name, Reason: reason, Detail: why} // r is ours only now
+	r.err = &UndeliverableError{To: c.id(), Method: r.method.name, Reason: reason, InDoubt: begun, Detail: why} // r is ours only now
 	r.done <- struct{}{}
 	return true
 }
 
 func (r *call[A, Req, Resp]) reject(c *cell, reason wire.Reason, why string) {
-	r.fail(r.ticket.number(), c, reason, why)
+	r.fail(r.ticket.number(), c, reason, why, false)
 }
 
 func (r *call[A, Req, Resp]) reuse() bool { return false }

@@ -139,7 +139,7 @@ func (c *cell) failInHand(why string) {
 	}
 	number := t.number()
 	if c.inHand.Load() == t { // so the number is that of this call, and of no later one
-		t.call.fail(number, c, wire.ActorFailed, why)
+		t.call.fail(number, c, wire.ActorFailed, why, true)
 	}
 }
 

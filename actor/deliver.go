@@ -5,24 +5,25 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
 )
 
 // Deliver takes an envelope that the gateway has for this proc. It never
-// blocks.
-func (p *Proc) Deliver(e wire.Envelope) {
+// blocks, and does not keep e.
+func (p *Proc) Deliver(e *wire.Envelope) {
 	switch e.Kind {
 	case wire.Send, wire.Call:
-		p.deliver(&e)
+		p.deliver(e)
 	case wire.Reply, wire.Return:
 		if e.Kind == wire.Return {
-			p.observeReturn(infoOfReturn(&e), &UndeliverableError{To: e.From, Method: e.Method, Reason: e.Reason, Detail: string(e.Body)})
+			p.observeReturn(infoOfReturn(e), returned(e).Err())
 		}
 		if e.Call == 0 {
-			p.undelivered(e.To.Name, Undelivered{To: e.From, Method: e.Method, Reason: e.Reason, Detail: string(e.Body)})
+			p.undelivered(e.To.Name, returned(e))
 		} else if call, ok := p.calls.remove(e.Call); ok {
-			call.reply.take(e)
+			call.reply.take(*e)
 		} else {
 			p.lost.Add(1) // the caller has left
 		}
@@ -31,7 +32,7 @@ func (p *Proc) Deliver(e wire.Envelope) {
 	case wire.Resume:
 		p.held.release(e.From)
 	case wire.Watch, wire.Unwatch, wire.Down:
-		p.hear(&e, nil)
+		p.hear(e, nil)
 	default:
 		p.lost.Add(1)
 	}
@@ -57,7 +58,7 @@ func (p *Proc) deliver(e *wire.Envelope) {
 // refuse returns a message that no actor got.
 func (p *Proc) refuse(e *wire.Envelope, reason wire.Reason, why string) {
 	p.observeReturn(infoOf(e), &UndeliverableError{To: e.To, Method: e.Method, Reason: reason, Detail: why})
-	p.giveBack(e, reason, why)
+	p.giveBack(e, reason, why, false)
 	e.Release()
 }
 
@@ -78,22 +79,39 @@ func (p *Proc) receiver(name string) *cell {
 // that, and those who watch actors in it, or are linked to them, are told.
 func (p *Proc) Gone(gone id.Proc, cause error) {
 	p.held.releaseAll(gone)
-	p.failCalls(func(to id.Proc) bool { return to == gone }, wire.PeerGone, cause)
+	p.failCalls(func(to id.Proc) bool { return to == gone }, loss{wire.PeerGone, cause})
 	p.loseTies(gone, cause)
 }
 
-func (p *Proc) failCalls(which func(id.Proc) bool, r wire.Reason, cause error) {
-	for _, call := range p.calls.removeIf(which) {
-		call.reply.fail(r, cause)
+// Resend is told by the gateway that it begins once more to send a call: the
+// session that it had for it has ended, and whatever Gone had to say of that
+// was said.
+func (p *Proc) Resend(call uint64) { p.calls.again(call) }
+
+func (p *Proc) failCalls(which func(id.Proc) bool, l loss) {
+	for _, call := range p.calls.lose(which, l) {
+		call.reply.fail(l)
 	}
 }
 
-// Undelivered is a message that was accepted and then not handled (MS-3).
+// Undelivered is a message that was accepted and then not handled (MS-3), or,
+// if it is in doubt, perhaps handled (MS-5).
 type Undelivered struct {
-	To     id.Actor
-	Method string
-	Reason wire.Reason
-	Detail string
+	To      id.Actor
+	Method  string
+	Reason  wire.Reason
+	InDoubt bool
+	Detail  string
+}
+
+// returned is what a Return says.
+func returned(e *wire.Envelope) Undelivered {
+	return Undelivered{To: e.From, Method: e.Method, Reason: e.Reason, InDoubt: e.Code == gateway.InDoubt, Detail: string(e.Body)}
+}
+
+// Err returns u as the error that a caller would have got.
+func (u Undelivered) Err() error {
+	return &UndeliverableError{To: u.To, Method: u.Method, Reason: u.Reason, InDoubt: u.InDoubt, Detail: u.Detail}
 }
 
 // Undeliverable is an actor that wants to know which of its messages were not
@@ -113,7 +131,7 @@ func (p *Proc) undelivered(name string, u Undelivered) {
 		p.guard("OnUndeliverable", func() { p.cfg.OnUndeliverable(u) })
 		return
 	}
-	p.cfg.Log.Warn("message was not handled", "to", u.To, "method", u.Method, "reason", u.Reason.Error(), "detail", u.Detail)
+	p.cfg.Log.Warn("message was not handled", "to", u.To, "method", u.Method, "reason", u.Reason.Error(), "in_doubt", u.InDoubt, "detail", u.Detail)
 }
 
 // guard calls a hook of the user, whose panic must not hit whoever is told

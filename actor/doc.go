@@ -35,8 +35,19 @@
 //   - A message that was accepted is handled, or its sender is told why not, with
 //     one of a closed set of reasons (MS-3): the caller in its error, the
 //     sending actor by its Undeliverable method, others by the proc's hook.
+//   - Sessions between processes outlive their connections, for two minutes unless
+//     gateway.Timing says otherwise: what was sent before and during the break is handled
+//     once and in order. A peer that has been started again, or stays away, has
+//     lost the session. Each message that it had not acknowledged comes back then,
+//     as ErrPeerGone; one that had begun its way also as ErrInDoubt: perhaps it
+//     was handled (MS-5). What comes back without ErrInDoubt was not.
 //   - A call ends with the reply, the handler's error, such a reason, the loss of
-//     the target's proc, or the end of ctx, whichever is first (MS-4).
+//     the target's proc, or the end of ctx, whichever is first (MS-4). It is in
+//     doubt if it was sent and its proc was lost, or if its handler had begun and
+//     the actor failed or ended. Who ends its own ctx does not learn more.
+//   - A peer that is silent is found out in about five seconds while somebody waits
+//     for it, and it loses nothing if it comes back in time (MS-11). On one
+//     machine only the end of a process, not its silence, ends a session.
 //   - Mailboxes are bounded. A full one makes its senders wait, in other procs
 //     too, and nobody else (MS-7).
 //   - An error goes to whoever waits for it. If nobody does, or if the handler
@@ -69,14 +80,16 @@
 // # What is not
 //
 //   - Messages of different senders have no order among each other.
-//   - When the connection between two procs breaks, messages that the other side
-//     had not acknowledged come back as ErrPeerGone although some may have been
-//     handled; what it had acknowledged and not handled when it died is lost with
-//     it. Sessions do not resume yet.
-//   - A peer that is silent, such as a stopped process, is not detected: calls to
-//     it end with their ctx.
+//   - Acknowledged means in the mailbox, not handled: a Send that waits in a mailbox
+//     when its process dies is lost with it, and its sender does not hear of it. A
+//     call does; others who must know watch the actor.
+//   - A Send that was not handled may come back twice if a session is lost: for
+//     its reason, over another session, and in doubt. To tell the two apart, it
+//     would need a number that its sender remembers.
+//   - Messages that come back are not sent again by anybody but their sender.
 //   - Within a proc a request is passed as it is, not copied: do not change what
-//     it points to after sending. Between procs it is encoded as CBOR.
+//     it points to after sending. Between procs it is encoded as CBOR, but a
+//     []byte that is large and all of the request is not copied there either.
 //   - A Down that says ErrPeerGone or ErrNoRoute does not say that the actor has
 //     ended: it may live on behind a broken network. The Down of a process that
 //     has ended by itself tells what its agent said, and has the Exit only if

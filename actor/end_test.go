@@ -43,7 +43,7 @@ type slowCaller struct {
 	heard []string
 }
 
-func (c *slowCaller) Deliver(e wire.Envelope) {
+func (c *slowCaller) Deliver(e *wire.Envelope) {
 	<-time.After(time.Millisecond)
 	if e.Kind == wire.Reply {
 		c.note("the answer")

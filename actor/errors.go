@@ -25,6 +25,9 @@ const (
 )
 
 var (
+	// ErrInDoubt says that a message was perhaps handled (MS-5). Without it, an
+	// UndeliverableError says that it was not.
+	ErrInDoubt = errors.New("perhaps handled")
 	// ErrNoProc says that a ctx carries no sender.
 	ErrNoProc = errors.New("ctx does not belong to a proc")
 	// ErrNameTaken says that a living actor has the name already.
@@ -33,18 +36,23 @@ var (
 	ErrNoType = errors.New("no such actor type")
 )
 
-// UndeliverableError says that a message was not handled, and why (MS-3).
-// errors.Is finds its Reason (ErrNoActor, ErrStopped, …) and its Cause.
+// UndeliverableError says that a message has no answer, and why (MS-3): it was
+// not handled, or, if it is in doubt, nobody can say whether it was. errors.Is
+// finds its Reason (ErrNoActor, ErrStopped, …), its Cause, and ErrInDoubt.
 type UndeliverableError struct {
-	To     id.Actor
-	Method string
-	Reason wire.Reason
-	Detail string // more about it, for people
-	Cause  error  // what made it so, if known: the exit of the target's proc
+	To      id.Actor
+	Method  string
+	Reason  wire.Reason
+	InDoubt bool   // it was perhaps handled, or is being handled
+	Detail  string // more about it, for people
+	Cause   error  // what made it so, if known: the exit of the target's proc
 }
 
 func (e *UndeliverableError) Error() string {
 	s := fmt.Sprintf("%s of %s: %s", e.Method, e.To, e.Reason.Error())
+	if e.InDoubt {
+		s += ": " + ErrInDoubt.Error()
+	}
 	if e.Detail != "" {
 		s += ": " + e.Detail
 	}
@@ -54,12 +62,17 @@ func (e *UndeliverableError) Error() string {
 	return s
 }
 
-// Unwrap returns the reason and the cause.
+// Unwrap returns the reason, the cause if there is one, and ErrInDoubt if that
+// is so.
 func (e *UndeliverableError) Unwrap() []error {
-	if e.Cause == nil {
-		return []error{e.Reason}
+	all := []error{e.Reason}
+	if e.Cause != nil {
+		all = append(all, e.Cause)
 	}
-	return []error{e.Reason, e.Cause}
+	if e.InDoubt {
+		all = append(all, ErrInDoubt)
+	}
+	return all
 }
 
 // RemoteError is an error that a handler in another proc returned (MS-4).

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/wire"
 )
 
@@ -41,7 +42,8 @@ func (in *incoming) run(c *cell) (err error) {
 		err = in.entry.serve(c, in)
 	}
 	if err == nil && in.mine {
-		in.env, in.span, in.mine = wire.Envelope{}, nil, false
+		in.env.Forget() // newIncoming sets the rest
+		in.env.Trace, in.span, in.mine = nil, nil, false
 		in.ticket.next()
 		c.proc.incomings.Put(in)
 	}
@@ -49,20 +51,20 @@ func (in *incoming) run(c *cell) (err error) {
 }
 
 func (in *incoming) reject(c *cell, reason wire.Reason, why string) {
-	if in.fail(in.ticket.number(), c, reason, why) {
+	if in.fail(in.ticket.number(), c, reason, why, false) {
 		in.env.Release()
 	}
 }
 
 // fail leaves the body and the parts alone: the handler may be about to decode them.
-func (in *incoming) fail(number uint64, c *cell, reason wire.Reason, why string) bool {
+func (in *incoming) fail(number uint64, c *cell, reason wire.Reason, why string, begun bool) bool {
 	if !in.ticket.settle(number) {
 		return false
 	}
 	if in.span != nil {
-		in.span.returned(&UndeliverableError{To: c.id(), Method: in.env.Method, Reason: reason, Detail: why})
+		in.span.returned(&UndeliverableError{To: c.id(), Method: in.env.Method, Reason: reason, InDoubt: begun, Detail: why})
 	}
-	c.proc.giveBack(&in.env, reason, why)
+	c.proc.giveBack(&in.env, reason, why, begun)
 	return true
 }
 
@@ -73,7 +75,7 @@ func (d *method[A, Req, Resp]) serve(c *cell, in *incoming) error {
 	if !ok {
 		v = new(decoded[Req, Resp])
 	}
-	if err := wire.UnmarshalParts(in.env.Body, in.env.Parts, &v.req); err != nil {
+	if err := in.env.Unmarshal(&v.req); err != nil {
 		in.reject(c, wire.Malformed, err.Error())
 		return nil
 	}
@@ -171,12 +173,17 @@ func (c *cell) reply(call *wire.Envelope, body []byte, parts []wire.Bulk, err er
 	p.replies.Put(e)
 }
 
-// giveBack returns a message that was not handled to the proc that sent it.
-func (p *Proc) giveBack(m *wire.Envelope, reason wire.Reason, why string) {
-	p.post(wire.Envelope{
+// giveBack returns a message that was not handled, or a call whose handler has
+// begun and does not answer, to the proc that sent it.
+func (p *Proc) giveBack(m *wire.Envelope, reason wire.Reason, why string, begun bool) {
+	e := wire.Envelope{
 		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: m.Call,
 		To: m.From, From: m.To, Method: m.Method, Trace: m.Trace, Body: clip(why),
-	})
+	}
+	if begun {
+		e.Code = gateway.InDoubt
+	}
+	p.post(e)
 }
 
 // wireCode is codeOf for errors whose code no envelope can carry: they arrive

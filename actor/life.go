@@ -317,6 +317,6 @@ func (c *cell) failOwed(reason wire.Reason) {
 	}
 	c.mu.Unlock()
 	for t := range owed {
-		t.call.fail(t.number(), c, reason, "before it had answered")
+		t.call.fail(t.number(), c, reason, "before it had answered", true)
 	}
 }

@@ -74,6 +74,7 @@ type flow struct {
 	room   chan struct{}        // closed when there is room again; nil if nobody waits
 	parked []message            // from other procs, over the limit, in order, and notes that came after them
 	paused map[id.Proc]struct{} // procs that were told to hold back
+	told   id.Proc              // the last one of them; zero if there is none
 }
 
 // batch is what the running goroutine has taken.
@@ -271,6 +272,19 @@ func (q *queue) resumeAll(c *cell) {
 		c.proc.resume(c, p)
 	}
 	clear(q.flow.paused)
+	q.flow.told = id.Proc{}
+}
+
+// holdBack tells a proc, once, that there is no room.
+func (q *queue) holdBack(c *cell, from id.Proc) {
+	if q.flow.told == from {
+		return // of many messages in a row this is the first only
+	}
+	q.flow.told = from
+	if _, told := q.flow.paused[from]; !told {
+		q.flow.paused[from] = struct{}{}
+		c.proc.pause(c, from)
+	}
 }
 
 func (q *queue) wakeSenders() {
@@ -384,11 +398,7 @@ func (q *queue) putIncoming(c *cell, in *incoming) (taken, start bool, dropped m
 		switch {
 		case box.Full == Wait && len(q.flows().parked) < maxParked:
 			q.flow.parked = append(q.flow.parked, in)
-			_, told := q.flow.paused[in.env.From.Proc]
-			q.flow.paused[in.env.From.Proc] = struct{}{}
-			if !told {
-				c.proc.pause(c, in.env.From.Proc)
-			}
+			q.holdBack(c, in.env.From.Proc)
 			return true, false, nil
 		case box.Full == DropOldest && q.user.len() > 0:
 			slot := q.user.pop()

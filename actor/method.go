@@ -59,8 +59,8 @@ func (m Method[A, Req, Resp]) Name() string { return m.def.name }
 // hook) hears why not. If the handler returns an error, nobody waits for it,
 // and the actor fails.
 //
-// Within one proc req is passed as it is, not copied: what it points to must
-// not be changed afterwards.
+// Within one proc req is passed as it is, not copied, and a large []byte to
+// another one, too: what it points to must not be changed afterwards.
 func (m Method[A, Req, Resp]) Send(ctx context.Context, to Ref[A], req Req) error {
 	s, t := originOf(ctx)
 	if s == nil {

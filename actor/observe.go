@@ -237,10 +237,10 @@ func (s *seen) reject(c *cell, reason wire.Reason, why string) {
 }
 
 // fail is that of a call, which s is the answerable of.
-func (s *seen) fail(number uint64, c *cell, reason wire.Reason, why string) bool {
-	failed := s.part.(answerable).fail(number, c, reason, why)
+func (s *seen) fail(number uint64, c *cell, reason wire.Reason, why string, begun bool) bool {
+	failed := s.part.(answerable).fail(number, c, reason, why, begun)
 	if failed {
-		s.span.returned(&UndeliverableError{To: s.span.info.To, Method: s.span.info.Method, Reason: reason, Detail: why})
+		s.span.returned(&UndeliverableError{To: s.span.info.To, Method: s.span.info.Method, Reason: reason, InDoubt: begun, Detail: why})
 	}
 	return failed
 }

@@ -53,6 +53,12 @@ func (p *Proc) flush(to id.Proc) {
 	}
 }
 
+func (o *outboxes) len() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.to)
+}
+
 // lastWords is how long the end of a proc waits for a proc elsewhere to take
 // what was posted to it. Those in the same process always do, at once.
 const lastWords = 500 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
@@ -21,13 +22,46 @@ type calls struct {
 type outCall struct {
 	to    id.Actor
 	reply taker
+	loss  loss // came while the call was being sent
+}
+
+// loss is why nobody will answer what was sent before.
+type loss struct {
+	reason wire.Reason
+	cause  error
 }
 
 // taker is a call that takes its answer: once, by whoever removes it from calls.
 type taker interface {
 	take(e wire.Envelope)
-	fail(r wire.Reason, cause error)
+	fail(l loss)
+	missed() bool // see progress
+	again()       // likewise
 }
+
+// progress is how far a call is. What is lost while it is being sent may
+// concern it or not: the message may go over the session that comes after.
+type progress struct{ at atomic.Uint32 }
+
+// The steps of progress.
+const (
+	beingSent uint32 = iota
+	lossMissed
+	wasSent
+)
+
+// sent says that the call is on its way. It reports false if it has missed a
+// loss since it was last begun to be sent.
+func (p *progress) sent() bool { return p.at.CompareAndSwap(beingSent, wasSent) }
+
+// missed reports whether a loss came while the call is being sent.
+func (p *progress) missed() bool {
+	return p.at.CompareAndSwap(beingSent, lossMissed) || p.at.Load() == lossMissed
+}
+
+// again says that the call is begun to be sent: what was lost until now does
+// not concern it.
+func (p *progress) again() { p.at.CompareAndSwap(lossMissed, beingSent) }
 
 func (c *calls) add(to id.Actor, t taker) (number uint64, ok bool) {
 	c.mu.Lock()
@@ -36,8 +70,14 @@ func (c *calls) add(to id.Actor, t taker) (number uint64, ok bool) {
 		return 0, false
 	}
 	c.last++
-	c.waiting[c.last] = outCall{to, t}
+	c.waiting[c.last] = outCall{to: to, reply: t}
 	return c.last, true
+}
+
+func (c *calls) len() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.waiting)
 }
 
 func (c *calls) close() {
@@ -54,18 +94,33 @@ func (c *calls) remove(n uint64) (outCall, bool) {
 	return call, ok
 }
 
-// removeIf removes the calls to procs that which picks.
-func (c *calls) removeIf(which func(id.Proc) bool) []outCall {
+// lose removes the calls to procs that which picks. Those that are being sent
+// stay, with l.
+func (c *calls) lose(which func(id.Proc) bool, l loss) []outCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var found []outCall
 	for n, call := range c.waiting {
-		if which(call.to.Proc) {
+		switch {
+		case !which(call.to.Proc):
+		case call.reply.missed():
+			call.loss = l
+			c.waiting[n] = call
+		default:
 			found = append(found, call)
 			delete(c.waiting, n)
 		}
 	}
 	return found
+}
+
+// again says that call n is begun to be sent once more.
+func (c *calls) again(n uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if call, ok := c.waiting[n]; ok {
+		call.reply.again()
+	}
 }
 
 // outgoing is a message to another proc, on its sender's side. Its method keeps
@@ -79,6 +134,7 @@ type outgoing[Req, Resp any] struct {
 	resp Resp
 	err  error
 	done chan struct{} // the proc's; takes one value when resp and err are set
+	progress
 }
 
 func (d *method[A, Req, Resp]) newOutgoing() *outgoing[Req, Resp] {
@@ -97,7 +153,7 @@ func (o *outgoing[Req, Resp]) reuse(d *sync.Pool) {
 func (o *outgoing[Req, Resp]) take(e wire.Envelope) {
 	switch {
 	case e.Kind == wire.Return:
-		o.err = &UndeliverableError{To: o.env.To, Method: o.env.Method, Reason: e.Reason, Detail: string(e.Body)}
+		o.err = returned(&e).Err()
 	case e.Code != "":
 		o.err = &RemoteError{From: o.env.To, Method: o.env.Method, Code: e.Code, Text: string(e.Body)}
 	default:
@@ -109,8 +165,9 @@ func (o *outgoing[Req, Resp]) take(e wire.Envelope) {
 	o.done <- struct{}{}
 }
 
-func (o *outgoing[Req, Resp]) fail(r wire.Reason, cause error) {
-	o.err = o.span.returned(&UndeliverableError{To: o.env.To, Method: o.env.Method, Reason: r, Cause: cause})
+// fail ends a call that was sent: perhaps it was handled, and the answer is lost.
+func (o *outgoing[Req, Resp]) fail(l loss) {
+	o.err = o.span.returned(&UndeliverableError{To: o.env.To, Method: o.env.Method, Reason: l.reason, InDoubt: true, Cause: l.cause})
 	o.done <- struct{}{}
 }
 
@@ -129,6 +186,10 @@ func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, sp *span,
 	if err := p.out(ctx, &o.env); err != nil {
 		if _, mine := p.calls.remove(number); mine {
 			return resp, sp.returned(err)
+		}
+	} else if !o.sent() {
+		if call, mine := p.calls.remove(number); mine {
+			o.fail(call.loss)
 		}
 	}
 	if end := ctx.Done(); end == nil {
@@ -151,7 +212,9 @@ func (d *method[A, Req, Resp]) sendOut(ctx context.Context, s *sender, sp *span,
 	o := d.newOutgoing()
 	o.req, o.span = req, sp
 	err := o.send(ctx, s, to, d.name)
-	o.reuse(&d.outgoings)
+	o.req, o.span = *new(Req), nil
+	o.env.Forget() // the next seal sets the rest
+	d.outgoings.Put(o)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -103,6 +104,7 @@ func NewProc(cfg Config) (*Proc, error) {
 	p.rate.bucket = cfg.RestartRate.Bucket(defaultRestartRate)
 	p.dones.New = func() any { return make(chan struct{}, 1) }
 	p.calls.waiting = map[uint64]outCall{}
+	p.calls.last, p.ties.last = firstNumber(), firstNumber()
 	for _, t := range cfg.Types {
 		name := t.erased().name
 		if p.types[name] != nil {
@@ -127,6 +129,10 @@ func NewProc(cfg Config) (*Proc, error) {
 	}
 	return p, nil
 }
+
+// firstNumber returns what a proc numbers its calls, or its ties, from. It is
+// random, so that an answer to an earlier proc with the same id is for nobody.
+func firstNumber() uint64 { return uint64(rand.Uint32()) }
 
 // ID returns the proc's name.
 func (p *Proc) ID() id.Proc { return p.id }
@@ -231,7 +237,7 @@ func (p *Proc) end(why error) {
 		p.cfg.Gateway.Unbind(p.id, why)
 	}
 	p.calls.close()
-	p.failCalls(func(id.Proc) bool { return true }, wire.ShuttingDown, why)
+	p.failCalls(func(id.Proc) bool { return true }, loss{wire.ShuttingDown, why})
 	p.cancel(why)
 	p.workers.close()
 	close(p.done)

@@ -130,6 +130,22 @@ func (s *ties) cut(c *cell, which func(*tie) bool) []*tie {
 	return open
 }
 
+// len returns how many there are.
+func (s *ties) len() int {
+	n := 0
+	for _, with := range s.by {
+		for _, t := range with {
+			if t.cell == nil {
+				n++
+			}
+		}
+	}
+	for _, of := range s.of {
+		n += len(of)
+	}
+	return n
+}
+
 // linked returns the link of c with peer that nobody was told of, or nil.
 func (s *ties) linked(c *cell, peer id.Actor) *tie {
 	for t := range s.of[c] {

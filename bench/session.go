@@ -40,7 +40,7 @@ func dialSession(ctx context.Context, hub *channel.Hub, at place, address string
 	}
 	s.sess, err = transports.Dial(ctx, channel.Addr(at.Network+":"+address), channel.Config{
 		Hello:  wire.Hello{Peer: nearProc(at.Serial)},
-		Handle: func(*channel.Session, wire.Envelope) { s.replies <- struct{}{} },
+		Handle: func(*channel.Session, *wire.Envelope) { s.replies <- struct{}{} },
 		Hub:    hub,
 	})
 	if err != nil {
@@ -88,9 +88,10 @@ func serveSession(at place, m *meter) (string, error) {
 		return "", err
 	}
 	hub := new(channel.Hub)
-	cfg := channel.Config{Hello: wire.Hello{Peer: farProc()}, Hub: hub, Handle: func(s *channel.Session, e wire.Envelope) {
+	cfg := channel.Config{Hello: wire.Hello{Peer: farProc()}, Hub: hub, Handle: func(s *channel.Session, e *wire.Envelope) {
 		if e.Kind == wire.Send {
 			m.handle(e.Body)
+			e.Release()
 			return
 		}
 		s.Send(ctx, &wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: e.Call, To: e.From, From: e.To, Body: e.Body})

@@ -5,17 +5,20 @@ import (
 	"syscall"
 )
 
-// attempt writes to a connection without ever blocking. One goroutine uses it
-// at a time.
-type attempt struct {
-	raw syscall.RawConn
-	fn  func(fd uintptr) bool // made once: a closure a call would be an allocation a call
-	b   []byte
-	n   int
+// tryWriter writes to a connection without ever blocking.
+type tryWriter interface {
+	// TryWrite writes what goes at once and returns how much that was. The rest
+	// is written next, before anything else and unchanged: it may have been
+	// encrypted already. An error shows as 0: whoever writes the rest will get
+	// it.
+	TryWrite(b []byte) int
 }
 
-// newAttempt returns nil if conn is not a socket.
-func newAttempt(conn net.Conn) *attempt {
+// newTryWriter returns nil if conn cannot be written to without blocking.
+func newTryWriter(conn net.Conn) tryWriter {
+	if t, ok := conn.(tryWriter); ok {
+		return t
+	}
 	c, ok := conn.(syscall.Conn)
 	if !ok {
 		return nil
@@ -32,9 +35,16 @@ func newAttempt(conn net.Conn) *attempt {
 	return a
 }
 
-// write writes what goes at once and returns how much that was. An error shows
-// as 0: whoever writes the rest will get it.
-func (a *attempt) write(b []byte) int {
+// attempt is the tryWriter of a socket. One goroutine uses it at a time.
+type attempt struct {
+	raw syscall.RawConn
+	fn  func(fd uintptr) bool // made once: a closure a call would be an allocation a call
+	b   []byte
+	n   int
+}
+
+// TryWrite writes what goes at once.
+func (a *attempt) TryWrite(b []byte) int {
 	a.b, a.n = b, 0
 	a.raw.Write(a.fn)
 	a.b = nil

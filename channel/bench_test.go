@@ -30,8 +30,8 @@ func BenchmarkRealRoundTrip64B(b *testing.B) {
 	answered := make(chan struct{}, 1)
 	body := make([]byte, 64)
 	client, _ := sessions(b, near, far,
-		func(s *channel.Session, e wire.Envelope) { answered <- struct{}{} },
-		func(s *channel.Session, e wire.Envelope) {
+		func(s *channel.Session, e *wire.Envelope) { answered <- struct{}{} },
+		func(s *channel.Session, e *wire.Envelope) {
 			s.Send(context.Background(), &wire.Envelope{Kind: wire.Reply, TTL: 8, Call: e.Call, To: e.From, From: e.To, Body: body})
 		})
 	e := wire.Envelope{Kind: wire.Call, TTL: 8, To: procB.Actor("counter"), From: procA.Actor("main"), Method: "counter.add", Body: body}
@@ -71,7 +71,7 @@ func BenchmarkRealSend(b *testing.B) {
 			near, far := realPair(b, "unix")
 			var last sync.WaitGroup
 			last.Add(1)
-			client, _ := sessions(b, near, far, func(*channel.Session, wire.Envelope) {}, func(s *channel.Session, e wire.Envelope) {
+			client, _ := sessions(b, near, far, func(*channel.Session, *wire.Envelope) {}, func(s *channel.Session, e *wire.Envelope) {
 				if e.Kind == wire.Call {
 					last.Done()
 				}
@@ -117,7 +117,7 @@ func realPair(t testing.TB, network string) (near, far net.Conn) {
 	return near, far
 }
 
-type handler func(*channel.Session, wire.Envelope)
+type handler func(*channel.Session, *wire.Envelope)
 
 // only returns a transport that makes one connection, to a peer on this machine:
 // when that is lost, so is the session.

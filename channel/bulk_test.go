@@ -60,7 +60,7 @@ func same(got, want *wire.Envelope) string {
 // arrived takes what comes, one after the other.
 type arrived chan wire.Envelope
 
-func (a arrived) handle(_ *channel.Session, e wire.Envelope) { a <- e }
+func (a arrived) handle(_ *channel.Session, e *wire.Envelope) { a <- *e }
 
 // boundaries are the sizes at which something changes, and their neighbours.
 func boundaries(most int) []int {
@@ -182,7 +182,7 @@ func TestMS9Undelivered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, plain)
 		blocked := make(chan struct{})
-		client, _ := sessions(t, near, far, func(*channel.Session, wire.Envelope) {}, func(*channel.Session, wire.Envelope) { <-blocked })
+		client, _ := sessions(t, near, far, func(*channel.Session, *wire.Envelope) {}, func(*channel.Session, *wire.Envelope) { <-blocked })
 		client.Send(t.Context(), message(wire.Call, 1, "blocks the reader"))
 		client.Send(t.Context(), withParts(2, make([]byte, 4<<20), 0, 4<<20))
 		client.Send(t.Context(), message(wire.Call, 3, "in line"))
@@ -249,7 +249,7 @@ func BenchmarkRealBulk16MiB(b *testing.B) {
 func bulkRun(t testing.TB, share int, b []byte) func() time.Duration {
 	near, far := realPair(t, "unix")
 	var came sync.WaitGroup
-	sink := func(_ *channel.Session, e wire.Envelope) {
+	sink := func(_ *channel.Session, e *wire.Envelope) {
 		for _, p := range e.Parts {
 			p.Release()
 		}

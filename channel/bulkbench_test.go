@@ -70,7 +70,7 @@ func sessionOneWay(b *testing.B, network string, size, n int) func() time.Durati
 	near, far := realPair(b, network)
 	read := make(chan struct{})
 	got := 0
-	client, _ := sessions(b, near, far, func(*channel.Session, wire.Envelope) {}, func(_ *channel.Session, e wire.Envelope) {
+	client, _ := sessions(b, near, far, func(*channel.Session, *wire.Envelope) {}, func(_ *channel.Session, e *wire.Envelope) {
 		e.Release()
 		if got++; got%n == 0 {
 			read <- struct{}{}

@@ -20,7 +20,11 @@ func (s *Session) chunkFrame(l *line, size int) (bool, error) {
 	s.settle()
 	n := size - (wire.ChunkHeader - wire.FrameHeader)
 	r := &s.reader
-	fresh, err := r.in.check(c.Seq)
+	deaf := s.deaf.Load()
+	fresh, err := !deaf, error(nil)
+	if !deaf {
+		fresh, err = r.in.check(c.Seq)
+	}
 	if err != nil {
 		return false, err
 	}
@@ -28,7 +32,7 @@ func (s *Session) chunkFrame(l *line, size int) (bool, error) {
 	if fresh {
 		to, err = r.coming.begin(c, n)
 	} else {
-		to = make([]byte, n) // it came again
+		to = make([]byte, n) // it came again, or too late
 	}
 	if err == nil {
 		err = s.readFull(l, to)
@@ -78,9 +82,9 @@ func (s *Session) bulkFrame(b []byte, own *buffer) error {
 		err = joined
 	}
 	if err != nil {
-		s.refuse(e, err)
+		s.refuse(&e, err)
 	} else {
-		s.deliver(e)
+		s.deliver(&e)
 	}
 	return nil
 }

@@ -21,7 +21,7 @@ func (s *Session) sendApart(ctx context.Context, e *wire.Envelope, size int) err
 		return err
 	}
 	s.mu.Lock()
-	for s.state == open && !s.fitsApart(m, 1) {
+	for s.state == open && !s.fitsApart(m, 1, s.cfg.QueueBytes) {
 		if err := s.waitForSpace(ctx); err != nil {
 			s.unlodge(m)
 			return err
@@ -30,14 +30,16 @@ func (s *Session) sendApart(ctx context.Context, e *wire.Envelope, size int) err
 	return s.queueApartLocked(m)
 }
 
-// trySendApart is TrySend for such a message.
+// trySendApart is TrySend for such a message. Who cannot wait is given as much
+// room for transfers as the peer takes at a time: an answer that was refused
+// would leave somebody waiting for ever.
 func (s *Session) trySendApart(e *wire.Envelope, size, factor int) error {
 	m, err := s.prepare(e, size)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	if s.state == open && !s.fitsApart(m, factor) {
+	if s.state == open && !s.fitsApart(m, factor, factor*max(s.cfg.QueueBytes, s.departures.limit)) {
 		s.mu.Unlock()
 		s.unlodge(m)
 		return fmt.Errorf("%w: queue to %v", wire.MailboxFull, s.peer.Peer)
@@ -97,12 +99,12 @@ func (m *departure) gather(maxFrame int) {
 // fitsApart reports whether m may be queued. Transfers have room of their own:
 // small messages do not wait for them. One that is larger than all the room is
 // taken when there is no other.
-func (s *Session) fitsApart(m *departure, factor int) bool {
+func (s *Session) fitsApart(m *departure, factor, room int) bool {
 	if m.total == 0 {
 		return s.fits(m.size, factor)
 	}
 	left := s.departures.large
-	return left == 0 || left+m.total <= factor*s.cfg.QueueBytes
+	return left == 0 || left+m.total <= room
 }
 
 // queueApartLocked queues m and gives the lock up.
@@ -140,7 +142,9 @@ func (s *Session) cutLocked() {
 		s.out.addApart(m, ack)
 	}
 	s.ackSent = ack
-	s.spaceLocked()
+	if d.large <= s.cfg.QueueBytes/2 { // who waits is not woken for each chunk
+		s.spaceLocked()
+	}
 }
 
 // bulkLimit is how much of transfers may be under way at a time.

@@ -13,12 +13,13 @@ import (
 type Config struct {
 	// Hello is what we say of ourselves: Peer, Epoch, Token, Limits and Addr,
 	// and To, whom we want to reach. The session knows the rest.
-	Hello  wire.Hello
-	Check  func(p Peer) error                // refuses a peer; nil accepts all
-	Hub    *Hub                              // what the sessions of this process share; one of its own if nil
+	Hello wire.Hello
+	Check func(p Peer) error // refuses a peer; nil accepts all
+	Hub   *Hub               // what the sessions of this process share; one of its own if nil
 
 	// Handle gets what the peer sends, in order, from Run. It must not block. e
-	// is its own only until it returns; what e refers to stays.
+	// is there only until it returns, and From, To and Method must not be
+	// changed; what e refers to stays.
 	Handle func(s *Session, e *wire.Envelope)
 
 	// QueueBytes is what may be queued and not acknowledged; 4 MiB if zero

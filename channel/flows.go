@@ -121,7 +121,10 @@ func (t *flowsOut) grow() {
 }
 
 // flowsIn is the table of the side that receives.
-type flowsIn struct{ table []flow }
+type flowsIn struct {
+	table []flow
+	known wire.Flow // the reader's envelope has the names of this flow; 0 for none
+}
 
 // resolve completes the envelope of a frame with flow n, or learns from it. It
 // reports whether the number makes sense.
@@ -137,6 +140,9 @@ func (t *flowsIn) resolve(n wire.Flow, e *wire.Envelope) bool {
 			t.table = append(t.table, flow{})
 		}
 		t.table[number-1] = flowOf(e)
+		if int(t.known) == number {
+			t.known = 0
+		}
 		return true
 	case number > len(t.table) || t.table[number-1] == flow{}:
 		return false

@@ -26,7 +26,7 @@ func FuzzStream(f *testing.F) {
 			hello, _ := wire.Hello{Version: wire.Version, Peer: procA, Session: 1}.Append(nil)
 			near.Write(hello)
 			s, err := new(channel.Hub).Accept(t.Context(), far, channel.Config{
-				Hello: wire.Hello{Peer: procB}, Handle: func(*channel.Session, wire.Envelope) { handed++ },
+				Hello: wire.Hello{Peer: procB}, Handle: func(*channel.Session, *wire.Envelope) { handed++ },
 			})
 			if err != nil {
 				t.Fatal(err)

@@ -27,7 +27,7 @@ func TestRealIdleSessionsAreSmall(t *testing.T) {
 	for range n {
 		got.Add(20)
 		near, far := realPair(t, "unix")
-		a, b := sessions(t, near, far, func(*channel.Session, wire.Envelope) { got.Done() }, func(*channel.Session, wire.Envelope) { got.Done() },
+		a, b := sessions(t, near, far, func(*channel.Session, *wire.Envelope) { got.Done() }, func(*channel.Session, *wire.Envelope) { got.Done() },
 			func(c *channel.Config) { c.Hub = &hub; c.AckDelay = 1 })
 		for i := range uint64(10) {
 			a.Send(t.Context(), message(wire.Send, i, "there"))

@@ -12,10 +12,10 @@ import (
 // line is one connection of a session, after both sides have said hello.
 type line struct {
 	net.Conn
-	in      input
-	attempt *attempt   // nil if the connection cannot be written without blocking
-	peer    wire.Hello // what the peer said on it
-	said    uint64     // what our own hello acknowledged
+	in   input
+	try  tryWriter  // nil if the connection cannot be written without blocking
+	peer wire.Hello // what the peer said on it
+	said uint64     // what our own hello acknowledged
 
 	// Session.mu guards the following.
 	cause      error  // why it is given up, if the connection itself will not say
@@ -27,9 +27,22 @@ type line struct {
 }
 
 func newLine(conn net.Conn, hub *Hub) *line {
-	l := &line{Conn: conn, attempt: newAttempt(conn)}
+	l := &line{Conn: conn, try: newTryWriter(conn)}
 	l.in.init(conn, hub)
 	return l
+}
+
+// writeAll writes all of v and consumes it. A connection that puts what it
+// writes into records is given all at once, so that it can fill them.
+func (l *line) writeAll(v *net.Buffers) error {
+	if c, ok := l.Conn.(interface {
+		WriteBuffers(v *net.Buffers) (int64, error)
+	}); ok {
+		_, err := c.WriteBuffers(v)
+		return err
+	}
+	_, err := v.WriteTo(l.Conn)
+	return err
 }
 
 // giveUpLocked makes reads and writes on l fail soon, because of cause. It does
@@ -77,8 +90,9 @@ type input struct {
 	n    int                   // what fn has read
 	err  error                 // and what went wrong
 
+	small []byte // what buf is without a large one; nil if the connection is a socket
 	block *block // a large buffer, or nil
-	buf   []byte // it, or the small one
+	buf   []byte // where it reads to
 	r, w  int    // buf[r:w] has been read and not used
 	next  int    // how much the next fill reads at most; 0 for all that there is room for
 }
@@ -92,8 +106,10 @@ func (in *input) init(conn net.Conn, hub *Hub) {
 	if c, ok := conn.(syscall.Conn); ok {
 		if raw, err := c.SyscallConn(); err == nil {
 			in.raw, in.fn = raw, in.readRaw
+			return
 		}
 	}
+	in.small = in.buf
 }
 
 // bytes returns what has been read and not used.
@@ -116,13 +132,12 @@ func (in *input) fill() error {
 		in.next = 0
 		return in.took(in.n, in.err)
 	}
-	if in.block != nil && in.w == 0 && in.n < largeBlock {
+	if in.w == 0 {
 		in.release()
-		in.buf = make([]byte, smallRead)
 	}
 	in.makeRoom()
 	n, err := in.conn.Read(in.room())
-	in.n, in.next = n, 0
+	in.next = 0
 	if n > 0 {
 		err = nil // it comes again
 	}
@@ -186,7 +201,7 @@ func (in *input) release() {
 	if in.block != nil {
 		in.hub.free(in.block)
 	}
-	in.block, in.buf, in.r, in.w = nil, nil, 0, 0
+	in.block, in.buf, in.r, in.w = nil, in.small, 0, 0
 }
 
 // read reads into b what has been read already, or else what comes.

@@ -240,7 +240,7 @@ func (s *Session) memoryAnswered(m wire.Memory) error {
 	return nil
 }
 
-var errNotOpened = errors.New("the peer cannot open our memory: it is another user, or sees other processes")
+var errNotOpened = errors.New("the peer does not open our memory: it is another user, sees other processes, or takes less")
 
 // expireLaterLocked sees to it that segments which nobody uses are given up.
 func (s *Session) expireLaterLocked(now time.Time) {

@@ -51,7 +51,7 @@ func bePeer(path string) {
 	var held []wire.Bulk
 	s, err := new(channel.Hub).Accept(context.Background(), conn, channel.Config{
 		Hello: wire.Hello{Peer: procB},
-		Handle: func(s *channel.Session, e wire.Envelope) {
+		Handle: func(s *channel.Session, e *wire.Envelope) {
 			answer := "held"
 			switch e.Method {
 			case "sum":
@@ -207,6 +207,36 @@ func TestRealMS9SharedMemory(t *testing.T) {
 	p.end()
 	if got := census(); got != nothing {
 		t.Errorf("after the end: %s", got)
+	}
+}
+
+// A peer that cannot open our memory, here because no kernel says who it is, gets
+// everything through the socket. Somebody is told, once.
+func TestRealMS9NotShared(t *testing.T) {
+	near, far := realPair(t, "tcp")
+	in := make(arrived, 1)
+	told := make(chan error, 10)
+	client, _ := sessions(t, near, far, in.handle, in.handle, func(c *channel.Config) { c.NotShared = func(err error) { told <- err } })
+	b := filled(1 << 20)
+	send := func(call uint64) {
+		e := withParts(call, b, 0, 1<<20)
+		if err := client.Send(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+		got := <-in
+		if diff := same(&got, e); diff != "" {
+			t.Fatal(diff)
+		}
+	}
+	send(1)
+	why := <-told
+	send(2)
+	send(3)
+	if st := client.Status(); why == nil || !errors.Is(st.NotShared, why) || st.BySocket != 3 || st.Shared != 0 || len(told) != 0 {
+		t.Errorf("%+v, told %v and %d times more", st, why, len(told))
+	}
+	if got := census(); got != nothing {
+		t.Errorf("%s are left", got)
 	}
 }
 

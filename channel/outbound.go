@@ -59,16 +59,17 @@ const maxBatch = 256 << 10
 func (o *outbound) add(e *wire.Envelope, size int, ack uint64) {
 	o.seq++
 	flow := o.flows.number(e, o.seq, o.acked)
-	size -= len(e.Body)
-	for _, p := range e.Parts {
-		size -= p.Len()
+	whole := len(e.Parts) == 0 && len(e.Body) < largeBody
+	if !whole {
+		size -= len(e.Body) + wire.PartsLen(e.Parts)
 	}
 	s := o.open(wire.DataHeader + size)
 	start := len(s.b)
 	s.b = wire.AppendData(s.b, 0, o.seq, ack, flow)
 	s.b = appendEnvelope(s.b, e, flow)
-	if len(e.Parts) == 0 {
-		o.end(s, start, e.Body)
+	if whole {
+		s.b = append(s.b, e.Body...)
+		o.end(s, start)
 		return
 	}
 	pieces := [][]byte{e.Body}
@@ -118,9 +119,7 @@ func appendEnvelope(b []byte, e *wire.Envelope, n wire.Flow) []byte {
 	if n == 0 || n&wire.FlowDefine != 0 {
 		return e.AppendHeader(b)
 	}
-	short := *e
-	(&flow{}).fill(&short)
-	return short.AppendHeader(b)
+	return e.AppendUnnamed(b)
 }
 
 // open returns the last segment, with room for need bytes after its end.

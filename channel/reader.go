@@ -16,11 +16,12 @@ type reader struct {
 	in      inbound
 	coming  arrivals
 	dec     wire.Decoder
-	arena   []byte // where the bodies of small messages go, one allocation for many
-	there   int    // bytes that have been read, from the present frame on
-	acked   uint64 // the last acknowledgement that came on this connection
-	unacked int    // bytes of frames that came since we saw to an acknowledgement
-	again   bool   // frames came that we had: the peer is to be told
+	e       wire.Envelope // the message that is being handled, or was
+	arena   []byte        // where the bodies of small messages go, one allocation for many
+	there   int           // bytes that have been read, from the present frame on
+	acked   uint64        // the last acknowledgement that came on this connection
+	unacked int           // bytes of frames that came since we saw to an acknowledgement
+	again   bool          // frames came that we had: the peer is to be told
 }
 
 // maxArena bounds an arena: who keeps one small body keeps all that are in it.
@@ -158,6 +159,9 @@ func (s *Session) handle(l *line, t wire.FrameType, b []byte, own *buffer) error
 func (s *Session) numbered(b []byte) (fresh bool, err error) {
 	r := &s.reader
 	seq, ack := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
+	if s.deaf.Load() {
+		return false, s.acknowledged(ack)
+	}
 	if fresh, err = r.in.judge(seq); err == nil {
 		err = s.acknowledged(ack)
 	}
@@ -177,25 +181,31 @@ func (s *Session) numbered(b []byte) (fresh bool, err error) {
 // envelope hands over what a new Data frame carries.
 func (s *Session) envelope(b []byte, own *buffer) {
 	r := &s.reader
+	e := &r.e
 	head, rest := wire.ParseData(b)
-	e, err := r.dec.Decode(rest)
-	if err == nil && !r.in.flows.resolve(head.Flow, &e) {
-		err = unknownFlow(head.Flow)
-	}
-	if err != nil {
-		s.refuse(e, err)
-		return
+	if known := &r.in.flows.known; head.Flow == 0 || head.Flow != *known || !e.DecodeUnnamed(rest) {
+		*known = 0
+		err := r.dec.DecodeInto(e, rest)
+		if err == nil && !r.in.flows.resolve(head.Flow, e) {
+			err = unknownFlow(head.Flow)
+		}
+		if err != nil {
+			s.refuse(e, err)
+			return
+		}
+		*known = head.Flow.Number()
 	}
 	switch {
 	case own != nil:
-		s.inBuffer(&e, own)
+		s.inBuffer(e, own)
 	case len(e.Parts) > 0:
-		e, _ = r.dec.Decode(bytes.Clone(rest))
-		r.in.flows.resolve(head.Flow, &e)
+		r.dec.DecodeInto(e, bytes.Clone(rest))
+		r.in.flows.resolve(head.Flow, e)
 	default:
-		e.Body = s.keepBody(e.Body)
+		s.keepBody(e)
 	}
 	s.deliver(e)
+	e.Forget()
 }
 
 func unknownFlow(n wire.Flow) error {
@@ -203,36 +213,37 @@ func unknownFlow(n wire.Flow) error {
 }
 
 // refuse counts a message that makes no sense, and tells its sender.
-func (s *Session) refuse(e wire.Envelope, err error) {
+func (s *Session) refuse(e *wire.Envelope, err error) {
 	s.malformed.Add(1)
 	s.returnMalformed(e, err)
 }
 
 // deliver hands e over.
-func (s *Session) deliver(e wire.Envelope) {
+func (s *Session) deliver(e *wire.Envelope) {
 	if e.Kind != wire.Send {
 		s.mu.Lock()
-		s.vigil.came(&e)
+		s.vigil.came(e)
 		s.mu.Unlock()
 	}
 	s.cfg.Handle(s, e)
 }
 
-// keepBody copies a body out of the read buffer.
-func (s *Session) keepBody(body []byte) []byte {
-	r := &s.reader
-	if len(body) == 0 {
-		return nil
+// keepBody copies the body of e out of the read buffer.
+func (s *Session) keepBody(e *wire.Envelope) {
+	r, n := &s.reader, len(e.Body)
+	if n > maxArena/8 || wire.IsBytes(e.Body) {
+		e.CloneBody()
+		return
 	}
-	if len(body) > maxArena/8 {
-		return bytes.Clone(body)
+	if n == 0 {
+		return
 	}
-	if cap(r.arena)-len(r.arena) < len(body) {
-		r.arena = make([]byte, 0, max(len(body), min(maxArena, r.there-wire.DataHeader)))
+	if cap(r.arena)-len(r.arena) < n {
+		r.arena = make([]byte, 0, max(n, min(maxArena, r.there-wire.DataHeader)))
 	}
 	start := len(r.arena)
-	r.arena = append(r.arena, body...)
-	return r.arena[start:len(r.arena):len(r.arena)]
+	r.arena = append(r.arena, e.Body...)
+	e.Body = r.arena[start:len(r.arena):len(r.arena)]
 }
 
 // settle is called when everything that was read has been handled. It sees to
@@ -291,12 +302,16 @@ func (s *Session) acknowledged(seq uint64) error {
 
 // returnMalformed tells the sender of a message that makes no sense, if that
 // much of it does (MS-8).
-func (s *Session) returnMalformed(e wire.Envelope, err error) {
-	if e.Kind != wire.Send && e.Kind != wire.Call || e.From.IsZero() {
+func (s *Session) returnMalformed(e *wire.Envelope, err error) {
+	if !e.Kind.Returns() || e.From.IsZero() {
 		return
 	}
+	kind := wire.Return
+	if e.Kind == wire.Watch {
+		kind = wire.Down
+	}
 	s.TrySend(&wire.Envelope{
-		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: wire.Malformed, Call: e.Call,
+		Kind: kind, TTL: wire.DefaultTTL, Reason: wire.Malformed, Call: e.Call,
 		To: e.From, From: e.To, Method: e.Method, Body: []byte(err.Error()),
 	})
 }

@@ -110,6 +110,7 @@ func (s *Session) detach(l *line, err error) error {
 	s.mu.Lock()
 	s.line, s.since = nil, time.Now()
 	finished := s.peerClosed && (errors.Is(err, io.EOF) || s.out.acked == s.out.seq)
+	s.complete = finished && errors.Is(err, io.EOF)
 	if finished {
 		l.SetWriteDeadline(time.Now().Add(s.cfg.CloseTimeout)) // our last acknowledgement may still be on its way
 	} else {

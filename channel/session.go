@@ -42,6 +42,7 @@ type Session struct {
 	heard      atomic.Int64  // when something came last, since born
 	malformed  atomic.Uint64
 	duplicates atomic.Uint64
+	deaf       atomic.Bool // nothing more is handed over
 
 	reader reader // Run owns it
 
@@ -52,6 +53,7 @@ type Session struct {
 	last       error          // not nil: the end of the connection is the end of the session, and this is why
 	begun      bool           // the peer is known to know of the session: messages may go out
 	peerClosed bool           // the peer's Close frame came
+	complete   bool           // and all that it had to say: what it has not acknowledged, it has not got
 	space      chan struct{}  // closed when the queue has shrunk; nil if nobody waits
 	line       *line          // nil while there is no connection
 	offered    *line          // the next one
@@ -295,6 +297,11 @@ func (s *Session) wakeLocked() {
 	}
 }
 
+// StopReceiving says that nobody is there for more messages: those that come
+// from now on are neither handed over nor acknowledged, so the peer returns
+// them to their senders. Close follows.
+func (s *Session) StopReceiving() { s.deaf.Store(true) }
+
 // Close ends the session in good order (MS-10): what is queued goes out, both
 // sides acknowledge what they have and say that they are done, and then the
 // connection is closed. A session without a connection waits for one first.
@@ -358,27 +365,25 @@ func (s *Session) endLocked(to state, why error) {
 	s.spaceLocked()
 }
 
-// Undelivered returns, once Run has ended, the messages (Send and Call, without
-// their bodies) of which it is not known that the peer has them, oldest first.
-// The value is true if the peer may have got the message: it was written, or
-// some of it; false means that it never left.
+// Undelivered returns, once Run has ended, the messages whose senders want to
+// know (wire.Kind.Returns), without their bodies, of which it is not known that
+// the peer has them, oldest first. The value is true if the peer may have got
+// the message: it was written, or some of it. False means that it never left, or
+// that the peer has said to the end what it got.
 func (s *Session) Undelivered() iter.Seq2[wire.Envelope, bool] {
 	return func(yield func(wire.Envelope, bool) bool) {
 		<-s.done
 		s.mu.Lock()
-		left, waiting := s.out, s.departures.all()
+		left, waiting, complete := s.out, s.departures.all(), s.complete
 		s.out, s.departures = outbound{hub: left.hub}, departures{}
 		s.mu.Unlock()
 		for seq, e := range left.left() {
-			if e.Kind != wire.Send && e.Kind != wire.Call {
-				continue
-			}
-			if !yield(e, seq <= left.sent) {
+			if e.Kind.Returns() && !yield(e, seq <= left.sent && !complete) {
 				return
 			}
 		}
 		for _, e := range waiting {
-			if (e.Kind == wire.Send || e.Kind == wire.Call) && !yield(e, false) {
+			if e.Kind.Returns() && !yield(e, false) {
 				return
 			}
 		}

@@ -25,10 +25,10 @@ type inbox struct {
 	got []wire.Envelope
 }
 
-func (b *inbox) handle(_ *channel.Session, e wire.Envelope) {
+func (b *inbox) handle(_ *channel.Session, e *wire.Envelope) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.got = append(b.got, e)
+	b.got = append(b.got, *e)
 }
 
 func (b *inbox) calls() []uint64 {
@@ -154,7 +154,7 @@ func TestSlowReaderBlocksOnlyUntilCtx(t *testing.T) {
 		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(4096) })
 		release := make(chan struct{})
 		var in inbox
-		a, _ := sessions(t, near, far, (&inbox{}).handle, func(s *channel.Session, e wire.Envelope) {
+		a, _ := sessions(t, near, far, (&inbox{}).handle, func(s *channel.Session, e *wire.Envelope) {
 			<-release
 			in.handle(s, e)
 		}, func(c *channel.Config) { c.QueueBytes = 64 << 10 })
@@ -246,7 +246,7 @@ func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := memPair(t, func(n *memnet.Network) { n.SetBuffer(200) })
 		release := make(chan struct{})
-		a, _ := sessions(t, near, far, (&inbox{}).handle, func(*channel.Session, wire.Envelope) { <-release })
+		a, _ := sessions(t, near, far, (&inbox{}).handle, func(*channel.Session, *wire.Envelope) { <-release })
 		for i := range uint64(1000) {
 			a.Send(t.Context(), message(wire.Send, i+1, strings.Repeat("x", 100)))
 		}
@@ -302,7 +302,7 @@ func TestRealSession(t *testing.T) {
 			const n = 300
 			var in inbox
 			all := make(chan struct{})
-			s, err := tr.Dial(t.Context(), addr, channel.Config{Hello: wire.Hello{Peer: procA}, Handle: func(s *channel.Session, e wire.Envelope) {
+			s, err := tr.Dial(t.Context(), addr, channel.Config{Hello: wire.Hello{Peer: procA}, Handle: func(s *channel.Session, e *wire.Envelope) {
 				in.handle(s, e)
 				if e.Call == n {
 					close(all)
@@ -341,9 +341,9 @@ func echo(t *testing.T, l net.Listener) {
 		t.Error(err)
 		return
 	}
-	s, err := new(channel.Hub).Accept(t.Context(), conn, channel.Config{Hello: wire.Hello{Peer: procB}, Handle: func(s *channel.Session, e wire.Envelope) {
+	s, err := new(channel.Hub).Accept(t.Context(), conn, channel.Config{Hello: wire.Hello{Peer: procB}, Handle: func(s *channel.Session, e *wire.Envelope) {
 		e.Kind, e.To, e.From = wire.Reply, e.From, e.To
-		if err := s.TrySend(&e); err != nil {
+		if err := s.TrySend(e); err != nil {
 			t.Error(err)
 		}
 	}})
@@ -369,7 +369,7 @@ func slowReader(t *testing.T, network string) {
 	var in inbox
 	done := make(chan struct{})
 	var sent uint64
-	a, _ := sessions(t, near, far, (&inbox{}).handle, func(s *channel.Session, e wire.Envelope) {
+	a, _ := sessions(t, near, far, (&inbox{}).handle, func(s *channel.Session, e *wire.Envelope) {
 		<-release
 		in.handle(s, e)
 		if e.Kind == wire.Send {

@@ -88,9 +88,9 @@ func (s *Session) startWriteLocked(direct bool) {
 	s.takeLocked(l)
 	s.writers.Add(1)
 	w := &s.writer
-	if direct && s.state == open && l.attempt != nil && len(w.bufs) == 1 {
+	if direct && s.state == open && l.try != nil && len(w.bufs) == 1 {
 		s.mu.Unlock()
-		n := l.attempt.write(w.bufs[0])
+		n := l.try.TryWrite(w.bufs[0])
 		s.mu.Lock()
 		if n == len(w.bufs[0]) {
 			s.out.written()
@@ -123,7 +123,7 @@ func (s *Session) write() {
 	l := s.writer.line
 	for more := true; more; {
 		s.mu.Unlock()
-		_, err := s.writer.bufs.WriteTo(l.Conn)
+		err := l.writeAll(&s.writer.bufs)
 		s.mu.Lock()
 		s.out.written()
 		if err != nil {

@@ -17,8 +17,8 @@ import (
 // pipe is a Local that hands what it gets to a goroutine, as an actor does.
 type pipe chan wire.Envelope
 
-func (p pipe) Deliver(e wire.Envelope) { p <- e }
-func (pipe) Gone(id.Proc, error)       {}
+func (p pipe) Deliver(e *wire.Envelope) { p <- *e }
+func (pipe) Gone(id.Proc, error)        {}
 
 // BenchmarkRealCall64B is a call from the proc of one gateway to that of
 // another over a unix socket, against the same bytes over a bare one.

@@ -31,8 +31,9 @@ type Gateway struct {
 	wg     sync.WaitGroup
 	hub    channel.Hub
 	stats  counters
+	ways   ways
 
-	mu        sync.RWMutex // guards the following
+	mu        tableLock // guards the following
 	closing   bool
 	addr      channel.Addr // the first that we listen on
 	listeners []net.Listener
@@ -45,6 +46,7 @@ type Gateway struct {
 	links     map[*link]struct{}
 	ends      ends                           // why procs have ended that were unrouted
 	askers    map[id.Proc]map[*link]struct{} // who is to be told when a proc ends
+	watches   map[watch]*link                // that have no answer, by the session that they went over
 	asks      map[uint64]*ask                // Resolves and Attaches without an answer
 	attached  map[string]*link               // by the name of the host whose procs are reached through it
 	forwards  int                            // asks on behalf of others
@@ -54,8 +56,8 @@ type Gateway struct {
 // Local is a proc in this process. Its methods never block.
 type Local interface {
 	// Deliver hands over a message that is addressed to the proc, or a Return
-	// for it. Messages of one sender come in order. e is the Local's only until
-	// it returns; what e refers to stays.
+	// for it. Messages of one sender come in order. e is there only until
+	// Deliver returns, and must not be changed; what e refers to stays.
 	Deliver(e *wire.Envelope)
 
 	// Gone says that p has ended or cannot be reached: calls that wait for it
@@ -113,6 +115,7 @@ func New(cfg Config) *Gateway {
 		links:    make(map[*link]struct{}),
 		ends:     ends{causes: make(map[id.Proc]error)},
 		askers:   make(map[id.Proc]map[*link]struct{}),
+		watches:  make(map[watch]*link),
 		asks:     make(map[uint64]*ask),
 		attached: make(map[string]*link),
 	}
@@ -173,6 +176,7 @@ func (g *Gateway) Close(ctx context.Context) error {
 	}
 	errs := make(chan error, len(g.links))
 	for l := range g.links {
+		l.sess.StopReceiving() // the procs have ended, and whoever sends to them is to hear of it
 		g.wg.Go(func() { errs <- l.sess.Close(ctx) })
 	}
 	g.mu.Unlock()

@@ -35,10 +35,10 @@ type goneProc struct {
 	cause error
 }
 
-func (n *node) Deliver(e wire.Envelope) {
+func (n *node) Deliver(e *wire.Envelope) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.got = append(n.got, e)
+	n.got = append(n.got, *e)
 	n.signal()
 }
 

@@ -16,11 +16,12 @@ import (
 type link struct {
 	sess    *channel.Session
 	peer    id.Proc
-	dialed  bool               // by us
-	lost    bool               // Gateway.mu guards it; nothing new is to lead here
-	ended   bool               // likewise; Unroute tells why the peer has ended
-	watches map[watch]struct{} // likewise; that went over it and have no answer
-	down    chan struct{}      // closed when the session has ended and everybody who must know has been told
+	dialed  bool          // by us
+	lost    bool          // Gateway.mu guards it; nothing new is to lead here
+	ended   bool          // likewise; Unroute tells why the peer has ended
+	watches int           // likewise; that went over it and have no answer
+	arrival arrival       // the goroutine that reads owns it
+	down    chan struct{} // closed when the session has ended and everybody who must know has been told
 }
 
 func newLink(dialed bool) *link { return &link{dialed: dialed, down: make(chan struct{})} }
@@ -247,6 +248,22 @@ func (g *Gateway) endIsReported(l *link) bool {
 	return l.ended || r != nil && r.supervised && r.hop == l
 }
 
+// willHear reports whether from, which waits for something from p, is told of
+// the end of p.
+func (g *Gateway) willHear(from, p id.Proc) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if _, local := g.locals[from]; local {
+		return true
+	}
+	way := g.attached[from.Host]
+	if r := g.routes[from]; r != nil && r.hop != nil {
+		way = r.hop
+	}
+	_, asks := g.askers[p][way]
+	return asks
+}
+
 // run serves l to its end and tells everybody who must know.
 func (g *Gateway) run(l *link) {
 	err := l.sess.Run()
@@ -256,7 +273,7 @@ func (g *Gateway) run(l *link) {
 		if written {
 			code = InDoubt
 		}
-		if reported && e.Kind == wire.Call && e.To.Proc == l.peer && g.isLocal(e.From.Proc) {
+		if reported && e.Kind != wire.Send && e.To.Proc == l.peer && g.willHear(e.From.Proc, l.peer) {
 			continue // it ends when the peer's end is known
 		}
 		g.giveBack(nil, e, wire.PeerGone, code, fmt.Sprintf("session with %v ended: %v", l.peer, err))
@@ -268,7 +285,9 @@ func (g *Gateway) run(l *link) {
 	}
 	g.mu.Lock()
 	delete(g.links, l)
+	g.endWatchesOverLocked(l)
 	g.mu.Unlock()
+	g.ways.forget(l)
 	close(l.down)
 }
 

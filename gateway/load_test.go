@@ -109,8 +109,8 @@ func checkOutcomes(t *testing.T, accepted, delivered []uint64, sender *node) {
 // peer that does not read.
 type stuck struct{ release chan struct{} }
 
-func (s stuck) Deliver(wire.Envelope) { <-s.release }
-func (stuck) Gone(id.Proc, error)     {}
+func (s stuck) Deliver(*wire.Envelope) { <-s.release }
+func (stuck) Gone(id.Proc, error)      {}
 
 // MS-7.
 func TestSlowPeerBlocksOnlyItsSenders(t *testing.T) {

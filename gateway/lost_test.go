@@ -57,10 +57,10 @@ func TestMistakenDialEndsNothing(t *testing.T) {
 		defer closeAll(a, b)
 		a.Route(b.id, b.Addr())
 		a.reaches(b)
-		before := *b
+		before := &node{t: t, id: b.id}
 		before.id.UID++
 		a.Route(before.id, b.Addr())
-		if err := a.Send(t.Context(), a.envelope(wire.Call, &before, "x")); !errors.Is(err, wire.NoRoute) {
+		if err := a.Send(t.Context(), a.envelope(wire.Call, before, "x")); !errors.Is(err, wire.NoRoute) {
 			t.Errorf("got %v, want NoRoute", err)
 		}
 		advance(time.Second)
@@ -92,7 +92,7 @@ func TestMS3ReturnToAnAttachedHost(t *testing.T) {
 		w.net.Cut("host-c")
 		synctest.Wait()
 		host.Send(t.Context(), &wire.Envelope{
-			Kind: wire.Call, Call: 9, From: child.id.Actor("from"), To: c.id.Actor("to"), Method: "m.x",
+			Kind: wire.Send, Call: 9, From: child.id.Actor("from"), To: c.id.Actor("to"), Method: "m.x",
 		})
 		host.Unroute(c.id, errors.New("it crashed"))
 		advance(time.Minute)

@@ -11,37 +11,34 @@ import (
 
 // receive handles one envelope that came over l. It never blocks: the next one
 // waits behind it.
-func (g *Gateway) receive(l *link, e wire.Envelope) {
+func (g *Gateway) receive(l *link, e *wire.Envelope) {
 	switch e.Kind {
 	case wire.Resolve:
-		g.resolve(l, e)
+		g.resolve(l, *e)
 		return
 	case wire.Attach:
-		g.attach(l, e)
+		g.attach(l, *e)
 		return
 	case wire.Resolved, wire.Attached:
-		g.answered(l, e)
+		g.answered(l, *e)
 		return
 	case wire.Gone:
-		g.heardGone(l, e)
+		g.heardGone(l, *e)
 		return
 	case wire.Down:
-		g.endWatch(l, watch{e.To, e.From, e.Call})
+		g.endWatch(watch{e.To, e.From, e.Call})
 	}
 	for len(e.Via) > 0 && g.isLocal(e.Via[0]) {
 		e.Via = e.Via[1:]
 	}
 	if len(e.Via) == 0 {
 		e.Via = nil
-		g.mu.RLock()
-		local := g.locals[e.To.Proc]
-		g.mu.RUnlock()
-		if local != nil {
+		if local := g.localFor(l, e.To.Proc); local != nil {
 			local.Deliver(e)
 			return
 		}
 	}
-	g.relay(l, e)
+	g.relay(l, *e)
 }
 
 // relay passes on what is addressed to somebody else, if we have a way of our
@@ -72,7 +69,11 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 	if r != nil {
 		l = r.hop
 	}
+	ended := g.ends.causes[to]
 	g.mu.Unlock()
+	if r == nil && ended != nil && from != nil { // a call or a watch is to end with the cause
+		g.tell(audience{peers: []*link{from}}, to, wire.PeerGone, ended)
+	}
 	g.passOn(from, l, to, e)
 }
 
@@ -107,7 +108,7 @@ func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
 		return
 	}
 	if e.Kind == wire.Watch {
-		g.endWatch(l, watch{e.From, e.To, e.Call})
+		g.endWatch(watch{e.From, e.To, e.Call})
 	}
 	reason, _ := errors.AsType[wire.Reason](err)
 	if errors.Is(err, channel.ErrClosed) {
@@ -116,8 +117,9 @@ func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
 	g.bounce(from, e, reason, err.Error())
 }
 
-// InDoubt is the Code of a Return whose message was perhaps handled: the
-// session ended after it was written and before it was acknowledged.
+// InDoubt is the Code of a Return whose message was perhaps handled (MS-5): the
+// session ended after it was written and before it was acknowledged, or its
+// handler had begun.
 const InDoubt = "in doubt"
 
 // bounce sends a message that cannot be delivered back to its sender. It
@@ -149,7 +151,7 @@ func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code
 	g.mu.RUnlock()
 	switch {
 	case local != nil:
-		local.Deliver(back)
+		local.Deliver(&back)
 	case from == nil:
 		g.relay(nil, back) // which counts it if there is no way
 	case from.sess.TrySend(&back) != nil:
@@ -270,21 +272,37 @@ func (g *Gateway) answered(l *link, e wire.Envelope) {
 func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 	p := e.From.Proc
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	r := g.routes[p]
 	_, local := g.locals[p]
 	if p.IsZero() || local || l.peer != g.uplink && l.peer != p && g.attached[p.Host] != l && (r == nil || r.hop != l) {
+		g.mu.Unlock()
 		g.stats.dropped.Add(1)
 		return
 	}
 	cause := g.hear(&e)
-	switch {
-	case e.Reason != wire.NoRoute:
-		g.goLocked(func() { g.Unroute(p, sendError(p, wire.PeerGone, cause)) })
-	case r == nil || r.hop == nil || r.hop == l: // we have no other way
-		if r != nil {
+	tell := func() { g.Unroute(p, sendError(p, wire.PeerGone, cause)) }
+	if e.Reason == wire.NoRoute {
+		tell = func() { g.gone(p, cause) }
+		if r != nil && r.hop != nil && r.hop != l {
+			tell = func() {} // we have another way
+		} else if r != nil {
 			r.hop = nil
 		}
-		g.goLocked(func() { g.gone(p, cause) })
 	}
+	if g.linkedLocked(p) { // what it said itself comes first, and may have to be waited for
+		g.goLocked(tell)
+		tell = func() {}
+	}
+	g.mu.Unlock()
+	tell() // now: what comes next over l is later than the end
+}
+
+// linkedLocked reports whether there is a session with p itself.
+func (g *Gateway) linkedLocked(p id.Proc) bool {
+	for l := range g.links {
+		if l.peer == p {
+			return true
+		}
+	}
+	return false
 }

@@ -125,7 +125,7 @@ func (g *Gateway) lost(l *link, err error) {
 		}
 	}
 	next := g.routes[l.peer]
-	chosen := next != nil && next.hop == l
+	chosen := next == nil || next.hop == l // there is no route to one that Unroute has ended
 	var gone []id.Proc
 	for p, r := range g.routes {
 		behind := r.hop == l
@@ -247,6 +247,7 @@ func (g *Gateway) toTellLocked(p id.Proc) audience {
 	if g.everybody == nil {
 		g.everybody = slices.Collect(maps.Values(g.locals))
 	}
+	g.endWatchesOfLocked(p)
 	a := audience{locals: g.everybody}
 	for l := range g.askers[p] {
 		a.peers = append(a.peers, l)

@@ -98,7 +98,7 @@ func TestOldSessionIsReadToItsEnd(t *testing.T) {
 		var wg sync.WaitGroup
 		dial := func() *channel.Session {
 			s, err := channel.Dial(t.Context(), w.net, "b", channel.Config{
-				Hello: wire.Hello{Peer: p, Token: []byte("secret")}, Handle: func(*channel.Session, wire.Envelope) {},
+				Hello: wire.Hello{Peer: p, Token: []byte("secret")}, Handle: func(*channel.Session, *wire.Envelope) {},
 			})
 			if err != nil {
 				t.Fatal(err)

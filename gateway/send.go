@@ -20,7 +20,7 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 	if e.TTL == 0 {
 		e.TTL = wire.DefaultTTL
 	}
-	for {
+	for ; ; g.sendsAgain(e) {
 		l, local := g.next(&e)
 		if local != nil {
 			local.Deliver(e)
@@ -38,7 +38,7 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 			return nil
 		}
 		if e.Kind == wire.Watch {
-			g.endWatch(l, watch{e.From, e.To, e.Call})
+			g.endWatch(watch{e.From, e.To, e.Call})
 		}
 		if !errors.Is(err, channel.ErrClosed) {
 			return g.refused(e, err)
@@ -53,6 +53,25 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 	}
 }
 
+// caller is a Local that is told when a call is begun to be sent once more:
+// what Gone said until then was about another session.
+type caller interface {
+	Resend(call uint64)
+}
+
+// sendsAgain tells the sender of a call that the call is still to be sent.
+func (g *Gateway) sendsAgain(e *wire.Envelope) {
+	if e.Kind != wire.Call {
+		return
+	}
+	g.mu.RLock()
+	local := g.locals[e.From.Proc]
+	g.mu.RUnlock()
+	if c, ok := local.(caller); ok {
+		c.Resend(e.Call)
+	}
+}
+
 // nextProc is the proc whose gateway e goes to next.
 func nextProc(e *wire.Envelope) id.Proc {
 	if len(e.Via) > 0 {
@@ -64,9 +83,19 @@ func nextProc(e *wire.Envelope) id.Proc {
 // next returns the session that *e takes or the local proc that it is for, or
 // neither. A source route is put into a copy of the envelope.
 func (g *Gateway) next(e **wire.Envelope) (*link, Local) {
+	if len((*e).Via) == 0 {
+		if l := g.ways.find(&(*e).To.Proc, g.mu.version.Load()); l != nil {
+			return l, nil
+		}
+	}
+	return g.look(e)
+}
+
+// look is next for what ways does not know.
+func (g *Gateway) look(e **wire.Envelope) (*link, Local) {
+	to := nextProc(*e)
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	to := nextProc(*e)
 	if l := g.locals[to]; l != nil && len((*e).Via) == 0 {
 		return nil, l
 	}
@@ -80,13 +109,22 @@ func (g *Gateway) next(e **wire.Envelope) (*link, Local) {
 	if r == nil {
 		return nil, nil
 	}
+	if r.hop != nil && len(r.via) == 0 && len((*e).Via) == 0 {
+		g.ways.remember(to, r.hop, g.mu.version.Load())
+	}
 	return r.hop, nil
 }
 
-// answers reports whether e is an answer. It goes straight back to a peer that
-// asked over a session of its own: a source route may lead nowhere, and nobody
-// would be told.
-func answers(e *wire.Envelope) bool { return e.Kind == wire.Reply || e.Kind == wire.Return }
+// answers reports whether e is an answer to what came from its proc. It goes
+// straight back to a peer that asked over a session of its own: a source route
+// may lead nowhere, and nobody would be told.
+func answers(e *wire.Envelope) bool {
+	switch e.Kind {
+	case wire.Reply, wire.Return, wire.Down, wire.Pause, wire.Resume:
+		return true
+	}
+	return false
+}
 
 // refused turns the error of a session into a *SendError.
 func (g *Gateway) refused(e *wire.Envelope, err error) error {
@@ -182,15 +220,16 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 		if len(f.parked) == 0 {
 			break
 		}
-		parked, via := f.parked, r.via
+		parked, via, ended := f.parked, r.via, r.ended
 		f.parked, f.bytes = nil, 0
 		g.mu.Unlock()
 		for _, m := range parked {
-			to := p
-			if len(via) > 0 && len(m.Via) == 0 {
-				m.Via, to = via, via[0]
+			switch {
+			case l != nil:
+				g.passParked(l, p, via, m)
+			case !ended || m.Kind == wire.Send: // others hear of the end of p
+				g.bounce(nil, m, reasonOf(err), err.Error())
 			}
-			g.passOn(nil, l, to, m)
 		}
 		g.mu.Lock()
 	}
@@ -201,6 +240,22 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 	}
 	f.link, f.err = l, err
 	close(f.done)
+}
+
+// passParked sends m, which was parked until the way to p is known, over l.
+func (g *Gateway) passParked(l *link, p id.Proc, via []id.Proc, m wire.Envelope) {
+	if len(via) > 0 && len(m.Via) == 0 {
+		m.Via, p = via, via[0]
+	}
+	g.passOn(nil, l, p, m)
+}
+
+// reasonOf returns the reason in err, which says why there is no way.
+func reasonOf(err error) wire.Reason {
+	if e, ok := errors.AsType[*SendError](err); ok && e.Reason != 0 {
+		return e.Reason
+	}
+	return wire.NoRoute
 }
 
 // lookFor tries the address that is known, then asks whoever may know more:

@@ -15,31 +15,68 @@ type watch struct {
 
 // noteSent notes a Watch or Unwatch that is about to go over l.
 func (g *Gateway) noteSent(l *link, e *wire.Envelope) {
+	w := watch{e.From, e.To, e.Call}
 	switch e.Kind {
 	case wire.Watch:
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if l.watches == nil {
-			l.watches = make(map[watch]struct{})
-		}
-		l.watches[watch{e.From, e.To, e.Call}] = struct{}{}
-		if len(l.watches) == 1 {
+		g.endWatchLocked(w)
+		g.watches[w] = l
+		l.watches++
+		if l.watches == 1 {
 			l.sess.Keep(true)
 		}
 	case wire.Unwatch:
-		g.endWatch(l, watch{e.From, e.To, e.Call})
+		g.endWatch(w)
 	}
 }
 
-// endWatch forgets a watch over l, if there is one.
-func (g *Gateway) endWatch(l *link, w watch) {
+// endWatch forgets a watch, if there is one. What ends it may have come another
+// way than it went.
+func (g *Gateway) endWatch(w watch) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if _, ok := l.watches[w]; !ok {
+	g.endWatchLocked(w)
+}
+
+func (g *Gateway) endWatchLocked(w watch) {
+	l := g.watches[w]
+	if l == nil {
 		return
 	}
-	delete(l.watches, w)
-	if len(l.watches) == 0 {
+	delete(g.watches, w)
+	l.watches--
+	if l.watches == 0 {
 		l.sess.Keep(false)
+	}
+}
+
+// endWatchesLocked forgets the watches of and by p, which is gone: whoever
+// watches it makes the Down itself.
+func (g *Gateway) endWatchesLocked(p id.Proc) {
+	for w := range g.watches {
+		if w.from.Proc == p || w.to.Proc == p {
+			g.endWatchLocked(w)
+		}
+	}
+}
+
+// endWatchesOverLocked forgets the watches over a link that has ended: whoever
+// watches is told of the loss.
+func (g *Gateway) endWatchesOverLocked(l *link) {
+	for w, over := range g.watches {
+		if over == l {
+			delete(g.watches, w)
+		}
+	}
+}
+
+// endWatchesOfLocked forgets the watches of and by p, which is gone: whoever
+// watches it makes the Down itself.
+func (g *Gateway) endWatchesOfLocked(p id.Proc) {
+	for w := range g.watches {
+		if w.to.Proc == p || w.from.Proc == p {
+			g.endWatchLocked(w)
+		}
 	}
 }

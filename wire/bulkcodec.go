@@ -15,9 +15,17 @@ import (
 // inside an interface value, or inside a type that marshals itself, stays in
 // the body. An empty one takes no part.
 //
+// A large []byte that is all of v is a part as well, without a copy: it must
+// not be changed afterwards.
+//
 // The parts stay valid when those in v are released. A message that needs more
 // than MaxParts is refused with TooLarge.
 func MarshalParts(v any) (body []byte, parts []Bulk, err error) {
+	if part, ok, err := solePart(v); err != nil {
+		return nil, nil, fmt.Errorf("marshal %T: %w", v, err)
+	} else if ok {
+		return soleSeat(part.Len()), []Bulk{part}, nil
+	}
 	if body := marshalPlain(v); body != nil {
 		return body, nil, nil
 	}
@@ -45,10 +53,16 @@ func MarshalParts(v any) (body []byte, parts []Bulk, err error) {
 // UnmarshalParts reads what MarshalParts returned into v, which is a pointer.
 // It refuses a body that names a part that is not there or has another length,
 // or that does not name each part exactly once. The Bulks in v are the parts
-// themselves: they live until released.
+// themselves: they live until released. A []byte is a copy of the part that it
+// came in, which is released.
 func UnmarshalParts(body []byte, parts []Bulk, v any) error {
 	if len(parts) == 0 && unmarshalPlain(body, v) {
 		return nil
+	}
+	if len(parts) == 1 && isSoleSeat(body, parts[0].Len()) {
+		if done, err := unmarshalSole(parts[0], v); done || err != nil {
+			return err
+		}
 	}
 	if err := decMode().Unmarshal(body, v); err != nil {
 		return err

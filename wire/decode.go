@@ -39,7 +39,7 @@ func (d *Decoder) Decode(b []byte) (e Envelope, err error) {
 // DecodeInto is Decode into e, whatever is in it: for many, one after the other.
 func (d *Decoder) DecodeInto(e *Envelope, b []byte) error {
 	*e = Envelope{}
-	if decodeUnnamed(e, b) {
+	if e.DecodeUnnamed(b) {
 		return nil
 	}
 	r := reader{rest: b, dec: d}
@@ -54,10 +54,11 @@ func (d *Decoder) DecodeInto(e *Envelope, b []byte) error {
 // them are: From, To, Via, Method and Code are empty, a flow stands for them.
 const unnamed = "\x00\x00\x00\x00\x00"
 
-// decodeUnnamed reads such an envelope into e, which is empty, and reports
-// whether b is one. What is unusual is left to reader, so it alone says what is
-// an error.
-func decodeUnnamed(e *Envelope, b []byte) bool {
+// DecodeUnnamed reads such an envelope into e, whose From, To and Method stay.
+// It reports false, and leaves e alone, if b is not one, or has anything else
+// that is unusual: that is left to Decode, so it alone says what is an error.
+// Body aliases b.
+func (e *Envelope) DecodeUnnamed(b []byte) bool {
 	if len(b) < 4 {
 		return false
 	}
@@ -74,6 +75,7 @@ func decodeUnnamed(e *Envelope, b []byte) bool {
 		return false
 	}
 	e.Kind, e.TTL, e.Reason, e.Call = kind, b[1], reason, call
+	e.Via, e.Code, e.Trace, e.Body, e.Parts, e.body, e.own = nil, "", nil, nil, nil, nil, false
 	if len(rest) > len(unnamed) {
 		e.Body = rest[len(unnamed):len(rest):len(rest)]
 	}

@@ -13,12 +13,13 @@ type Envelope struct {
 	From   id.Actor
 	Via    []id.Proc // source route: the procs whose gateways it passes, nearest first (MS-13)
 	Method string
-	Code   string // in a Reply: the handler's error code; "" means success
+	Code   string // in a Reply: the handler's error code, "" means success; in a Return: whether it is in doubt
 	Trace  *Trace // what this message is a part of; nil if nobody traces
 	Body   []byte // CBOR of the request or reply; the text of an error or a detail otherwise
 	Parts  []Bulk // bytes that travel beside the body, which names them by their order (MS-9)
 
 	body *loan // what Body is in, if that is to be used again
+	own  bool  // Body is memory of its own, which nobody else has
 }
 
 // DefaultTTL is the number of hops that a new envelope may take.

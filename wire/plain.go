@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"unicode/utf8"
@@ -58,6 +59,25 @@ func plainHead(kind byte, n uint64, more int) []byte {
 		return binary.BigEndian.AppendUint32(append(make([]byte, 0, 5+more), kind|26), uint32(n))
 	}
 	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 9+more), kind|27), n)
+}
+
+// IsBytes reports whether a body is nothing but bytes.
+func IsBytes(body []byte) bool { return len(body) > 0 && body[0]&0xe0 == cborBytes }
+
+// CloneBody puts e.Body into memory of its own: if it is nothing but bytes,
+// Unmarshal need not copy them again.
+func (e *Envelope) CloneBody() { e.Body, e.own = bytes.Clone(e.Body), true }
+
+// Unmarshal is UnmarshalParts of e, but when v points to bytes, they may be
+// those in e.Body, which nobody is to use any more then.
+func (e *Envelope) Unmarshal(v any) error {
+	if to, ok := v.(*[]byte); ok && e.own && len(e.Parts) == 0 {
+		if kind, n, rest := readPlainHead(e.Body); kind == cborBytes && n == uint64(len(rest)) {
+			*to = rest
+			return nil
+		}
+	}
+	return UnmarshalParts(e.Body, e.Parts, v)
 }
 
 // unmarshalPlain reads b into what v points to, if both are plain.

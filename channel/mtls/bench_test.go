@@ -21,7 +21,7 @@ func BenchmarkRealRoundTrip64B(b *testing.B) {
 	const rounds = 2000
 	answered := make(chan struct{}, 1)
 	body := make([]byte, 64)
-	client := benchSessions(b, func(*channel.Session, wire.Envelope) { answered <- struct{}{} }, func(s *channel.Session, e wire.Envelope) {
+	client := benchSessions(b, func(*channel.Session, *wire.Envelope) { answered <- struct{}{} }, func(s *channel.Session, e *wire.Envelope) {
 		s.Send(context.Background(), &wire.Envelope{Kind: wire.Reply, TTL: 8, Call: e.Call, To: e.From, From: e.To, Body: body})
 	})
 	near, far := barePair(b)
@@ -57,7 +57,8 @@ func BenchmarkRealStream1MiB(b *testing.B)  { stream(b, 1<<20, 200) }
 // chunks of that size over crypto/tls as it comes.
 func stream(b *testing.B, size, n int) {
 	all := make(chan struct{})
-	client := benchSessions(b, func(*channel.Session, wire.Envelope) {}, func(_ *channel.Session, e wire.Envelope) {
+	client := benchSessions(b, func(*channel.Session, *wire.Envelope) {}, func(_ *channel.Session, e *wire.Envelope) {
+		e.Release()
 		if e.Method == "last" {
 			all <- struct{}{}
 		}
@@ -104,7 +105,7 @@ func stream(b *testing.B, size, n int) {
 }
 
 // benchSessions joins two sessions over TLS until the end of the benchmark.
-func benchSessions(b *testing.B, atA, atB func(*channel.Session, wire.Envelope)) *channel.Session {
+func benchSessions(b *testing.B, atA, atB func(*channel.Session, *wire.Envelope)) *channel.Session {
 	b.Helper()
 	demo := newAuthority(b, "demo")
 	alpha := newTransport(b, nil, newHost(b, demo, "alpha", time.Hour).Credentials)
@@ -140,7 +141,7 @@ func benchSessions(b *testing.B, atA, atB func(*channel.Session, wire.Envelope))
 	return near
 }
 
-func sessionConfig(self id.Proc, handle func(*channel.Session, wire.Envelope)) channel.Config {
+func sessionConfig(self id.Proc, handle func(*channel.Session, *wire.Envelope)) channel.Config {
 	return channel.Config{Hello: wire.Hello{Peer: self}, Handle: handle}
 }
 

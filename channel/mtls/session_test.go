@@ -31,7 +31,7 @@ func newSide(tr channel.Transport, says id.Proc) *side {
 }
 
 func (s *side) config() channel.Config {
-	return sessionConfig(s.says, func(_ *channel.Session, e wire.Envelope) { s.got <- e })
+	return sessionConfig(s.says, func(_ *channel.Session, e *wire.Envelope) { s.got <- *e })
 }
 
 // connect has a dial b, and runs what sessions come of it until the test ends

@@ -1,7 +1,6 @@
 package mtls
 
 import (
-	"bytes"
 	"io"
 	"net"
 	"sync"
@@ -18,12 +17,14 @@ type stream struct {
 	net.Conn
 	ended bool            // whoever reads owns it
 	raw   syscall.RawConn // nil if Conn is not a socket
+	fn    func(fd uintptr) bool
 
 	mu      sync.Mutex // guards the following, and has one caller at a time write
 	holding bool
 	held    []byte // what is held back
 	rest    []byte // what a socket that was full did not take; it goes first
 	broken  error  // of a write that failed
+	gone    int    // how much of held fn has written
 }
 
 func newStream(conn net.Conn) *stream {
@@ -31,6 +32,7 @@ func newStream(conn net.Conn) *stream {
 	if c, ok := conn.(syscall.Conn); ok {
 		s.raw, _ = c.SyscallConn() // nil if it fails
 	}
+	s.fn = s.tryHeldLocked // made once: a closure a call would be an allocation a call
 	return s
 }
 
@@ -97,21 +99,19 @@ func (s *stream) release() error {
 func (s *stream) tryRelease() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
+	s.gone = 0
 	if s.broken == nil && len(s.rest) == 0 {
-		n = s.tryWrite(s.held)
+		s.raw.Write(s.fn)
 	}
-	s.rest = append(s.rest, bytes.Clone(s.held[n:])...)
+	s.rest = append(s.rest, s.held[s.gone:]...)
 	s.holding, s.held = false, nil
 	return len(s.rest) == 0
 }
 
-// tryWrite returns how much of b the socket takes at once. An error shows as 0:
-// whoever writes the rest gets it.
-func (s *stream) tryWrite(b []byte) (n int) {
-	s.raw.Write(func(fd uintptr) bool {
-		n, _ = syscall.Write(int(fd), b)
-		return true // never wait for the socket
-	})
-	return max(n, 0)
+// tryHeldLocked writes as much of held as the socket takes at once. An error
+// shows as nothing: whoever writes the rest gets it.
+func (s *stream) tryHeldLocked(fd uintptr) bool {
+	n, _ := syscall.Write(int(fd), s.held)
+	s.gone = max(n, 0)
+	return true // never wait for the socket
 }

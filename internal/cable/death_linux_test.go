@@ -70,8 +70,8 @@ func receiverDies(f *fleet) {
 		f.Errorf("%d of %d messages came back, want all: none was acknowledged", len(back), sends)
 	}
 	for _, text := range back {
-		if !strings.HasPrefix(text, actor.ErrPeerGone.Error()) {
-			f.Errorf("%q came back, want it in doubt: %v", text, actor.ErrPeerGone)
+		if !strings.Contains(text, fmt.Sprint(actor.ErrPeerGone, ": ", actor.ErrInDoubt)) {
+			f.Errorf("%q came back, want it in doubt", text)
 		}
 	}
 	for line, times := range handled {
@@ -138,7 +138,8 @@ func TestRealSenderDies(t *testing.T) {
 
 // TestRealRestart kills a process in peace, so that its kernel says so, and
 // starts it again: it is reached at once (MS-6). A call that was meant for the
-// one before may fail, and so may one that is made while that is told.
+// one before may fail; the next one does not, although the loss may be told while
+// it is being sent.
 func TestRealRestart(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t, 2)
@@ -153,10 +154,10 @@ func TestRealRestart(t *testing.T) {
 		l := Load{To: b.id(), From: from, First: 1, Count: 20, Call: true}
 		got := begin[Sent](a, "Load", l)()
 		f.settledAs(l, got, f.journal(b))
-		if failed := len(got.Outcomes); failed > 2 || failed > 0 && got.Outcomes[failed-1].N > failed {
-			t.Errorf("life %d: %d of 20 calls failed: %+v; want none but perhaps the first two", i, failed, got.Outcomes)
+		if failed := len(got.Outcomes); failed > 1 || failed == 1 && got.Outcomes[0].N != 1 {
+			t.Errorf("life %d: %d of 20 calls failed: %+v; want none but perhaps the first", i, failed, got.Outcomes)
 		}
-		t.Logf("life %d: 20 calls in %v, %d failed", i, time.Since(began), len(got.Outcomes))
+		t.Logf("life %d: 20 calls in %v, failed: %+v", i, time.Since(began), got.Outcomes)
 		b.kill()
 		f.within(found, 1, 0, "the kernel ends the connections", func(s Stats) bool { return s.FIN+s.RST > i })
 		b = b.restart()

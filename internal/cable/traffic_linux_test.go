@@ -84,7 +84,7 @@ func (s *source) run(ctx context.Context, l Load) (Sent, error) {
 		}
 		out.Slowest = max(out.Slowest, time.Since(began))
 		if err != nil {
-			out.Outcomes = append(out.Outcomes, Outcome{N: n, Error: err.Error(), Doubt: inDoubt(err)})
+			out.Outcomes = append(out.Outcomes, Outcome{N: n, Error: err.Error(), Doubt: errors.Is(err, actor.ErrInDoubt)})
 		}
 	}
 	return out, nil
@@ -111,7 +111,7 @@ func (s *source) Undeliverable(_ context.Context, u actor.Undelivered) {
 func (s *source) list() []string {
 	all := []string{}
 	for _, u := range s.returned {
-		all = append(all, fmt.Sprintf("%v: %s", u.Reason, u.Detail))
+		all = append(all, u.Err().Error())
 	}
 	return all
 }
@@ -243,6 +243,3 @@ func (l *ledger) Cleanup(context.Context, error) {
 		l.journal.Close()
 	}
 }
-
-// inDoubt reports whether the message of a failed call was perhaps handled.
-func inDoubt(err error) bool { return errors.Is(err, actor.ErrPeerGone) }

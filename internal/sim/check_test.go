@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/hyperactor/hyperactor/actor"
-	"github.com/hyperactor/hyperactor/wire"
 )
 
 // promises are what the simulation holds the program to beyond what it says
@@ -36,6 +35,8 @@ func (w *world) check() []flaw {
 	found := w.probe()
 	synctest.Wait()
 	found = append(found, w.idle()...)
+	found = append(found, w.leaks()...)
+	found = append(found, w.checkWatches()...)
 	h := w.history
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -61,14 +62,14 @@ func (w *world) judge(m *message) string {
 		return "MS-1: it was handled more than once"
 	case v == no && alive+ghosts > 0:
 		return "MS-3: its sender was told that it was not handled, and it was"
-	case v == yes && alive+ghosts == 0 && !m.from.again: // calls are numbered from 1 in each life
+	case v == yes && alive+ghosts == 0:
 		return "MS-4: its call has succeeded, and nobody has handled it"
 	case v == nothing && m.op.what.isCall() && !w.senderEnded(m):
 		return "MS-4: the call has not ended"
 	case v == nothing && alive+ghosts == 0 && !w.senderEnded(m) && w.excuse(m) == "":
 		return "MS-3: it has no outcome, and no session and no node was lost meanwhile"
-	case v == perhaps && !m.op.what.isCall() && w.excuse(m) == "" && !m.tolerated():
-		return "MS-1: it came back in doubt, and no session and no node was lost meanwhile"
+	case v != nothing && m.lost() && w.excuse(m) == "" && !m.tolerated():
+		return "MS-1: it came back for the loss of a session, and no session and no node was lost meanwhile"
 	}
 	return ""
 }
@@ -76,8 +77,7 @@ func (w *world) judge(m *message) string {
 // doubted reports whether m came back twice, once of it in doubt: its answer
 // took another way than the session that was lost.
 func (m *message) doubted() bool {
-	gone := func(r result) bool { return r.back && r.reason == wire.PeerGone }
-	return len(m.results) == 2 && gone(m.results[0]) != gone(m.results[1])
+	return len(m.results) == 2 && m.results[0].doubt != m.results[1].doubt
 }
 
 // tolerated reports whether m came back because of something that is not

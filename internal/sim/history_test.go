@@ -65,6 +65,7 @@ type result struct {
 	back   bool        // it came back
 	err    error       // what Send or Call returned
 	reason wire.Reason // why it came back
+	doubt  bool        // it came back, and was perhaps handled
 	text   string
 }
 
@@ -110,11 +111,14 @@ func (h *history) sent(m *message, err error) {
 }
 
 // handle notes that a handler got a message.
-func (h *history) handle(k *worker, number int) {
+func (h *history) handle(k *worker, got *msg) {
 	ghost := k.node.isDead()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	m := h.messages[number]
+	m := h.messages[got.ID]
+	if !got.whole(m.op.bulk) {
+		h.strays = append(h.strays, fmt.Sprintf("MS-9: message %d came with %d wrong bytes beside it, %d were sent", m.id, got.Bulk.Len(), m.op.bulk))
+	}
 	m.handled = append(m.handled, handling{at: h.now(), node: k.node, ghost: ghost})
 	if !ghost {
 		h.order = append(h.order, m)
@@ -135,7 +139,7 @@ func (h *history) returned(n *node, sender string, u actor.Undelivered) {
 	case sender != "" && sender != m.sender:
 		h.strays = append(h.strays, fmt.Sprintf("%v %s/%s: %+v came back, which %s has sent", h.now(), n, sender, u, m.sender))
 	default:
-		m.results = append(m.results, result{at: h.now(), back: true, reason: u.Reason, text: u.Detail})
+		m.results = append(m.results, result{at: h.now(), back: true, reason: u.Reason, doubt: u.InDoubt, text: u.Detail})
 	}
 }
 
@@ -152,7 +156,7 @@ func (m *message) String() string {
 	}
 	for _, r := range m.results {
 		if r.back {
-			fmt.Fprintf(&b, "\n    %v comes back: %v: %s", r.at, r.reason, r.text)
+			fmt.Fprintf(&b, "\n    %v comes back: %v, in doubt %v: %s", r.at, r.reason, r.doubt, r.text)
 		} else {
 			fmt.Fprintf(&b, "\n    %v ends with %v", r.at, r.err)
 		}
@@ -177,7 +181,10 @@ func (m *message) verdict() verdict {
 	}
 	r := m.results[0]
 	if r.back {
-		return ofReason(r.reason, m.op.what)
+		if r.doubt {
+			return perhaps
+		}
+		return no
 	}
 	if r.err == nil {
 		return yes
@@ -185,26 +192,15 @@ func (m *message) verdict() verdict {
 	if _, ok := errors.AsType[*actor.RemoteError](r.err); ok || errors.Is(r.err, errAsked) {
 		return yes
 	}
-	if u, ok := errors.AsType[*actor.UndeliverableError](r.err); ok {
-		return ofReason(u.Reason, m.op.what)
-	}
-	if m.op.what.isCall() {
-		return perhaps // its ctx has ended
+	_, undeliverable := errors.AsType[*actor.UndeliverableError](r.err)
+	if errors.Is(r.err, actor.ErrInDoubt) || m.op.what.isCall() && !undeliverable { // its ctx has ended
+		return perhaps
 	}
 	return no
 }
 
-// ofReason is what a reason says. A call whose actor ends while it is being
-// handled, or is to be answered later, ends with that.
-func ofReason(r wire.Reason, w what) verdict {
-	switch {
-	case r == wire.PeerGone:
-		return perhaps
-	case w.isCall() && (r == wire.ActorFailed || r == wire.ShuttingDown || r == wire.ActorStopped && w == later):
-		return perhaps
-	}
-	return no
-}
+// lost reports whether m came back because a session was lost.
+func (m *message) lost() bool { return m.results[0].back && m.results[0].reason == wire.PeerGone }
 
 // handlings returns how often a message was handled, in living nodes and dead.
 func (m *message) handlings() (alive, ghosts int) {

@@ -1,12 +1,14 @@
 package sim
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/wire"
 )
 
 // load is what one sender does, one after the other: its messages have an
@@ -26,6 +28,7 @@ type op struct {
 	old     bool // the proc that the node was in its last life
 	times   int
 	size    int
+	bulk    int           // bytes beside it
 	hold    time.Duration // how long its handler takes, or its reply waits
 	timeout time.Duration
 }
@@ -57,6 +60,42 @@ type msg struct {
 	What what
 	Hold time.Duration
 	Pad  []byte
+	Bulk wire.Bulk
+}
+
+// bulkDriver sends what has large bytes beside it.
+const bulkDriver = "drvbulk"
+
+// addBulk adds messages with large bytes beside them. What they are made of
+// does not change what else a seed decides.
+func (p *plan) addBulk() {
+	r := rand.New(rand.NewPCG(p.seed, 0xb01))
+	for _, n := range p.nodes {
+		l := load{node: n.name, actor: bulkDriver}
+		for range r.IntN(3) {
+			l.ops = append(l.ops, op{
+				wait: upTo(r, 4*time.Second), what: pick(r, put, put, ask), times: 1,
+				node: p.nodes[r.IntN(len(p.nodes))].name, actor: workerNames()[r.IntN(len(workerNames()))],
+				bulk: 1 + r.IntN(pick(r, 1000, 100_000, 100_000, 1<<20)), timeout: upTo(r, 30*time.Second),
+			})
+		}
+		p.loads = append(p.loads, l)
+	}
+}
+
+// bulkOf returns the large bytes of message n.
+func bulkOf(n, size int) []byte {
+	b := make([]byte, size)
+	for i := range b {
+		b[i] = byte(n + i*31 + i>>8)
+	}
+	return b
+}
+
+// whole reports whether the large bytes of m are what was sent.
+func (m *msg) whole(size int) bool {
+	b := m.Bulk.Bytes()
+	return len(b) == size && bytes.Equal(b, bulkOf(m.ID, size))
 }
 
 // randomLoad makes what one sender does.
@@ -119,7 +158,7 @@ func (n *node) send(ctx context.Context, who string, o op) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	ref := actor.RefOf[*worker](to)
-	body := msg{ID: m.id, What: o.what, Hold: o.hold, Pad: make([]byte, max(0, o.size))}
+	body := msg{ID: m.id, What: o.what, Hold: o.hold, Pad: make([]byte, max(0, o.size)), Bulk: wire.NewBulk(bulkOf(m.id, o.bulk))}
 	var err error
 	switch {
 	case o.what == garbage:

@@ -27,8 +27,9 @@ type node struct {
 	mem     *memnet.Node
 	gateway *gateway.Gateway
 	proc    *actor.Proc
-	ends    chan struct{} // closed when the node begins to end
-	dead    atomic.Bool   // it was killed: what it still does, nobody sees
+	ends    chan struct{}    // closed when the node begins to end
+	met     map[id.Proc]bool // whom it was told of, and not of its end; world.mu guards it
+	dead    atomic.Bool      // it was killed: what it still does, nobody sees
 }
 
 func (n *node) String() string { return fmt.Sprintf("%s#%d", n.name, n.life) }
@@ -39,7 +40,7 @@ func (n *node) isDead() bool { return n.dead.Load() }
 func (n *node) ctx() context.Context { return n.proc.Context(context.Background()) }
 
 func newNode(w *world, name string, same bool) *node {
-	n := &node{w: w, name: name, mem: w.net.Node(name), ends: make(chan struct{})}
+	n := &node{w: w, name: name, mem: w.net.Node(name), ends: make(chan struct{}), met: map[id.Proc]bool{}}
 	for _, p := range w.plan.nodes {
 		if p.name == name {
 			n.plan = p
@@ -80,7 +81,10 @@ func newNode(w *world, name string, same bool) *node {
 		w.t.Fatal(err)
 	}
 	n.spawnWorkers()
-	for _, name := range driverNames() {
+	if _, err := lookoutType.Spawn(n.ctx(), n.id, lookoutName, n); err != nil {
+		w.t.Fatal(err)
+	}
+	for _, name := range append(driverNames(), bulkDriver) {
 		if _, err := driverType.Spawn(n.ctx(), n.id, name, driver{n, name}); err != nil {
 			w.t.Fatal(err)
 		}
@@ -103,7 +107,9 @@ const tidyEvery = 700 * time.Millisecond
 // nobody can dial attaches to the hub first.
 func (n *node) tidy() {
 	for n.w.wait(context.Background(), n.ends, tidyEvery) {
-		n.spawnWorkers()
+		if !n.w.over.Load() {
+			n.spawnWorkers()
+		}
 	}
 }
 
@@ -123,6 +129,9 @@ func (n *node) attach() {
 // meet tells n where another node is, as the shape of the world has it.
 func (n *node) meet(other *node) {
 	h := n.w.node(hub)
+	n.w.mu.Lock()
+	n.met[other.id] = true
+	n.w.mu.Unlock()
 	switch {
 	case n.plan.hidden && (other.name == hub || n.w.plan.shape == star): // attach sees to it
 	case other.name == hub && n.w.plan.shape == star:

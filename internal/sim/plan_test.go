@@ -12,14 +12,15 @@ import (
 
 // plan is all that a seed decides.
 type plan struct {
-	seed   uint64
-	shape  shape
-	nodes  []nodePlan
-	links  map[[2]string]memnet.Link
-	loads  []load
-	faults []fault // in the order in which they begin
-	quiet  bool    // no fault touches the network or kills
-	length time.Duration
+	seed    uint64
+	shape   shape
+	nodes   []nodePlan
+	links   map[[2]string]memnet.Link
+	loads   []load
+	glances map[string][]glance // of the lookout of each node
+	faults  []fault             // in the order in which they begin
+	quiet   bool                // no fault touches the network or kills
+	length  time.Duration
 }
 
 // shape says how the nodes know of each other.
@@ -65,6 +66,8 @@ func newPlan(seed uint64) *plan {
 		}
 	}
 	p.addFaults(r)
+	p.addGlances()
+	p.addBulk()
 	return p
 }
 

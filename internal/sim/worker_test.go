@@ -46,7 +46,7 @@ func workerMethods() []actor.MethodOf[*worker] {
 var errAsked = errors.New("the message asks for an error")
 
 func (k *worker) put(ctx context.Context, m msg) error {
-	k.node.w.history.handle(k, m.ID)
+	k.node.w.history.handle(k, &m)
 	switch m.What {
 	case hold:
 		k.take(ctx, m.Hold)
@@ -57,7 +57,7 @@ func (k *worker) put(ctx context.Context, m msg) error {
 }
 
 func (k *worker) answer(ctx context.Context, m msg) (int, error) {
-	k.node.w.history.handle(k, m.ID)
+	k.node.w.history.handle(k, &m)
 	switch m.What {
 	case askLong:
 		k.take(ctx, m.Hold)
@@ -70,7 +70,7 @@ func (k *worker) answer(ctx context.Context, m msg) (int, error) {
 }
 
 func (k *worker) answerLater(_ context.Context, m msg, r actor.Reply[int]) error {
-	k.node.w.history.handle(k, m.ID)
+	k.node.w.history.handle(k, &m)
 	time.AfterFunc(m.Hold, func() { r.Send(m.ID) })
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ type world struct {
 	ever    []*node // all lives of all nodes
 	giveUps map[fault]func()
 	events  []event
+
+	sightings sightings
+	over      atomic.Bool // what ends from now on is not made again
 }
 
 // event is something that can cost messages: between two nodes, or all of one's
@@ -62,6 +66,9 @@ func (w *world) run() {
 	var loads, faults sync.WaitGroup
 	for _, l := range w.plan.loads {
 		loads.Go(func() { w.load(l) })
+	}
+	for name, g := range w.plan.glances {
+		loads.Go(func() { w.watch(name, g) })
 	}
 	for _, f := range w.plan.faults {
 		faults.Go(func() { w.inflict(f) })
@@ -243,6 +250,9 @@ func (w *world) bury(n *node) {
 	for _, other := range w.nodes() {
 		if w.plan.shape != star || other.name == hub {
 			other.gateway.Unroute(n.id, errDead)
+			w.mu.Lock()
+			delete(other.met, n.id)
+			w.mu.Unlock()
 		}
 	}
 }
