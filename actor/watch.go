@@ -297,9 +297,7 @@ func (p *Proc) countTies() int {
 	return p.ties.len()
 }
 
-// loseTies is told that the proc gone has ended or cannot be reached. If only
-// the way that we had is lost, it lives on and counts on us: it is told, if
-// there is another one.
+// loseTies is told that the proc gone has ended or cannot be reached.
 func (p *Proc) loseTies(gone id.Proc, cause error) {
 	p.ties.Lock()
 	lost := p.ties.takeGone(gone)
@@ -311,26 +309,7 @@ func (p *Proc) loseTies(gone id.Proc, cause error) {
 	p.ties.Unlock()
 	for _, t := range lost {
 		t.ended(wire.PeerGone, cause)
-		p.tellLoss(t)
 	}
-}
-
-// tellLoss tells the other end of t that ours counts it as lost.
-func (p *Proc) tellLoss(t *tie) {
-	if t.cell == nil {
-		return
-	}
-	e := wire.Envelope{
-		Kind: wire.Down, TTL: wire.DefaultTTL, To: t.peer, From: t.cell.id(), Call: t.key.number, Reason: wire.PeerGone,
-	}
-	switch {
-	case t.key.theirs:
-	case t.link:
-		e.Method = linkMethod
-	default:
-		e.Kind, e.Reason = wire.Unwatch, 0
-	}
-	p.post(e)
 }
 
 // ended tells our end of t, which the caller has taken.

@@ -12,7 +12,7 @@ func TestKnownFlowEndsWithItsNumber(t *testing.T) {
 	var in flowsIn
 	define := func(n wire.Flow, method string) {
 		t.Helper()
-		if !in.resolve(n|wire.FlowDefine, &wire.Envelope{From: procA.Actor("a"), To: procB.Actor("b"), Method: method}) {
+		if !in.resolve(n|wire.FlowDefine, &wire.Envelope{Method: method}) {
 			t.Fatal("refused")
 		}
 	}

@@ -51,16 +51,6 @@ func (g *Gateway) endWatchLocked(w watch) {
 	}
 }
 
-// endWatchesLocked forgets the watches of and by p, which is gone: whoever
-// watches it makes the Down itself.
-func (g *Gateway) endWatchesLocked(p id.Proc) {
-	for w := range g.watches {
-		if w.from.Proc == p || w.to.Proc == p {
-			g.endWatchLocked(w)
-		}
-	}
-}
-
 // endWatchesOverLocked forgets the watches over a link that has ended: whoever
 // watches is told of the loss.
 func (g *Gateway) endWatchesOverLocked(l *link) {

@@ -55,8 +55,9 @@ func unmarshalSole(part Bulk, v any) (done bool, err error) {
 		return true, part.View(func(p []byte) error {
 			// The copy is cheaper than it looks: what is read into memory that is
 			// used again, and warm, is read so much faster.
-			*v = make([]byte, len(p)) // not cleared: this and the copy are one
-			copy(*v, p)
+			own := make([]byte, len(p)) // not cleared: this and the copy are one
+			copy(own, p)
+			*v = own
 			return nil
 		})
 	}

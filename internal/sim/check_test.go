@@ -19,6 +19,9 @@ type promises struct {
 	closeReturns bool // what reaches a node while it closes comes back, too
 	youngResume  bool // a session resumes also if the dialer has not heard of it when the connection breaks
 	noMisdial    bool // who dials an address and finds another proc there than it wants does not end the session that it has with that one
+	watchOneWay  bool // a watch holds although one of its ends has lost its own way to the other, which has another way
+	pauseEnds    bool // who was held back by an actor is let go also if Pause and Resume go different ways
+	hiddenReturn bool // what comes back to or from a node that nobody can dial waits for its way as long as a session does
 }
 
 // promised is what holds today.
@@ -108,7 +111,7 @@ func (w *world) excuse(m *message) string {
 		touches := slices.Contains(way, e.a) && (e.b == "" || slices.Contains(way, e.b))
 		until := e.to + recovery
 		switch {
-		case !e.end && promised.resumes, e.gentle && w.plan.quiet && promised.closeReturns:
+		case !e.end && promised.resumes && (promised.hiddenReturn || !w.hides(way)), e.gentle && w.plan.quiet && promised.closeReturns:
 			continue
 		case !e.end:
 			until = e.to + renewed
@@ -118,6 +121,11 @@ func (w *world) excuse(m *message) string {
 		}
 	}
 	return ""
+}
+
+// hides reports whether one of the nodes called names cannot be dialed.
+func (w *world) hides(names []string) bool {
+	return slices.ContainsFunc(w.plan.nodes, func(n nodePlan) bool { return n.hidden && slices.Contains(names, n.name) })
 }
 
 // disorder returns the messages that were handled after later ones of the same

@@ -39,7 +39,7 @@ func (w *world) leaks() []flaw {
 		if t.Searches+t.Parked+t.Asks+t.Forwards+t.Background > 0 {
 			found = append(found, flaw{text: fmt.Sprintf("%s: at the end its gateway is not idle: %+v", n, t)})
 		}
-		if s := n.proc.Status(); s.Calls+s.Held+s.Posted > 0 {
+		if s := n.proc.Status(); s.Calls+s.Posted > 0 || s.Held > 0 && promised.pauseEnds {
 			found = append(found, flaw{text: fmt.Sprintf("%s: at the end its proc waits: %d calls, %d held back, %d posted", n, s.Calls, s.Held, s.Posted)})
 		}
 	}
