@@ -45,3 +45,29 @@ func TestStopReceiving(t *testing.T) {
 		}
 	})
 }
+
+// TestEndsWithoutACause has nobody say why.
+func TestEndsWithoutACause(t *testing.T) {
+	for name, end := range map[string]func(*channel.Session){
+		"abort":               func(s *channel.Session) { s.Abort(nil) },
+		"end with connection": func(s *channel.Session) { s.EndWithConnection(nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t)
+				p.net.Cut("b")
+				synctest.Wait()
+				end(p.a)
+				synctest.Wait()
+				select {
+				case <-p.a.Done():
+				default:
+					t.Error("it goes on")
+				}
+				if p.a.Err() == nil {
+					t.Error("it ended without an error")
+				}
+			})
+		})
+	}
+}

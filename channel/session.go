@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -281,7 +282,7 @@ func (s *Session) EndWithConnection(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.last == nil {
-		s.last = cause
+		s.last = cmp.Or(cause, errNoCause)
 	}
 	s.wakeLocked()
 }
@@ -322,7 +323,10 @@ func (s *Session) Close(ctx context.Context) error {
 	}
 }
 
-var errClosedByUs = errors.New("closed by us")
+var (
+	errClosedByUs = errors.New("closed by us")
+	errNoCause    = errors.New("given up")
+)
 
 // closeLocked begins the end in good order.
 func (s *Session) closeLocked(why error, code wire.CloseCode) {
@@ -336,6 +340,7 @@ func (s *Session) closeLocked(why error, code wire.CloseCode) {
 // once: Run ends soon, because of cause. It is all that a session needs that
 // is not run.
 func (s *Session) Abort(cause error) {
+	cause = cmp.Or(cause, errNoCause)
 	s.mu.Lock()
 	s.endLocked(dead, cause)
 	s.code = wire.CloseAborted
