@@ -262,8 +262,11 @@ func reasonOf(err error) wire.Reason {
 // siblings talk directly, and through their host only if they cannot.
 func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, error) {
 	g.mu.RLock()
-	addr, up := r.addr, g.askLocked(p)
+	addr, up, host := r.addr, g.askLocked(p), g.attached[p.Host]
 	g.mu.RUnlock()
+	if host != nil && host.peer != p && g.through(host, p, r) {
+		return host, nil
+	}
 	var direct error
 	if addr != "" {
 		l, err := g.dial(ctx, p, addr)
@@ -295,10 +298,26 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(path) > 0 || g.attached[p.Host] == via { // a way of our own, unlike one that the uplink finds
+	if len(path) > 0 || host == via { // a way of our own, unlike one that the uplink finds
 		r.via = append([]id.Proc{via.peer}, path...)
 	}
 	return via, nil
+}
+
+// through makes the gateway of the host of p, which is attached to us, the way
+// to p. It is asked for p, so that it tells us of the end of p, but not waited
+// for: while its session has no connection, messages wait in it.
+func (g *Gateway) through(host *link, p id.Proc, r *route) bool {
+	err := host.sess.TrySend(&wire.Envelope{
+		Kind: wire.Resolve, TTL: wire.DefaultTTL, From: g.cfg.Self.Actor(""), To: p.Actor(""),
+	})
+	if err != nil {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r.via = []id.Proc{host.peer}
+	return true
 }
 
 // askLocked returns how to reach whoever may know where p is: the gateway of
