@@ -90,7 +90,7 @@ func TestRealFates(t *testing.T) {
 		"gRPC stream": {4<<20 + 1, broken},
 		"NATS":        {1<<20 + 1, refused},
 		"net/rpc":     {17 << 20, delivered},
-		oursName:      {17 << 20, refused},
+		oursName:      {256<<20 + 1, refused},
 	} {
 		s := shape{Network: "tcp", Size: 64}
 		l, err := those(b, s, name)[0].open(t.Context(), s)

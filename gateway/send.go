@@ -27,10 +27,12 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 			return nil
 		}
 		if l == nil {
-			if _, err := g.reach(ctx, nextProc(e)); err != nil {
+			if _, err := g.reach(ctx, nextProc(e)); err == nil {
+				continue // the way may be a source route
+			} else if !answers(e) || !g.answerUp(e) {
 				return err
 			}
-			continue // the way may be a source route
+			return nil
 		}
 		g.noteSent(l, e)
 		err := l.sess.Send(ctx, e)
@@ -124,6 +126,19 @@ func answers(e *wire.Envelope) bool {
 		return true
 	}
 	return false
+}
+
+// answerUp hands an answer to whom no way is found to the uplink, from which the
+// question came, most likely. It may have no connection now, which is why it did
+// not say where its asker is; the answer waits for that.
+func (g *Gateway) answerUp(e *wire.Envelope) bool {
+	var up *link
+	g.mu.RLock()
+	if r := g.routes[g.uplink]; r != nil {
+		up = r.hop
+	}
+	g.mu.RUnlock()
+	return up != nil && up.peer != e.To.Proc && up.sess.TrySend(e) == nil
 }
 
 // refused turns the error of a session into a *SendError.

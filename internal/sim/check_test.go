@@ -25,7 +25,7 @@ type promises struct {
 }
 
 // promised is what holds today.
-var promised = promises{resumes: true}
+var promised = promises{resumes: true, hiddenReturn: true, noMisdial: true}
 
 // flaw is a promise that was not kept.
 type flaw struct {
