@@ -113,8 +113,20 @@ func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
 	reason, _ := errors.AsType[wire.Reason](err)
 	if errors.Is(err, channel.ErrClosed) {
 		reason = wire.PeerGone
+		if e.Kind != wire.Send && e.To.Proc == p && g.endComes(l) && g.willHear(e.From.Proc, p) {
+			return // it ends when the end of p is known
+		}
 	}
 	g.bounce(from, e, reason, err.Error())
+}
+
+// endComes reports whether somebody will tell why the peer of l, whose session
+// is at its end, has ended.
+func (g *Gateway) endComes(l *link) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	r := g.routes[l.peer]
+	return l.ended || r != nil && r.supervised && (r.hop == l || r.missing != nil)
 }
 
 // InDoubt is the Code of a Return whose message was perhaps handled (MS-5): the
