@@ -11,7 +11,7 @@ func TestMeterWaitsAsLongAsSomethingComes(t *testing.T) {
 		m := newMeter()
 		go func() {
 			for range 10 {
-				time.Sleep(900 * time.Millisecond)
+				<-time.After(900 * time.Millisecond)
 				m.handle(nil)
 			}
 		}()

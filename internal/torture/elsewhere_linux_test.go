@@ -1,45 +1,41 @@
 package torture
 
 // networkRows are the cases about messages. They belong to the packages that
-// carry them, whose own tests have them where they exist.
+// carry them; the README of internal/cable says which tests those are.
 func networkRows() []row {
-	const (
-		channelTests = "about frames and sessions: see the tests of package channel and wire"
-		wires        = "about links between machines: a later issue"
-		security     = "about certificates and tokens: a later issue"
-	)
+	const messages = "about messages: the README of internal/cable names its tests"
 	return []row{
-		{number: 90, name: "truncated frame", done: "a frame cut at every byte", holds: "a clean error", elsewhere: channelTests},
-		{number: 91, name: "oversize length", done: "a length of 2^32-1", holds: "closed before anything is allocated", elsewhere: channelTests},
-		{number: 92, name: "flipped bit", done: "a bit flipped anywhere", holds: "no wrong message", elsewhere: channelTests},
-		{number: 93, name: "duplicated frames", done: "frames twice, or in another order", holds: "handlers see neither", elsewhere: channelTests},
-		{number: 94, name: "garbage handshake", done: "something else speaks on our port", holds: "closed soon, one line in the log", elsewhere: channelTests},
-		{number: 95, name: "version skew of peers", done: "peers of other versions", holds: "negotiated or refused", elsewhere: channelTests},
-		{number: 96, name: "fuzzed decoders", done: "random bytes for every decoder", holds: "no panic", elsewhere: "the fuzz tests of package wire, gateway and others"},
-		{number: 97, name: "slow handshakes", done: "5000 connections of one byte a second", holds: "real peers connect", elsewhere: wires},
-		{number: 98, name: "slow subscriber", done: "a reader of one byte a second", holds: "others flow", elsewhere: wires},
+		{number: 90, name: "truncated frame", done: "a frame cut at every byte", holds: "a clean error", elsewhere: messages},
+		{number: 91, name: "oversize length", done: "a length of 2^32-1", holds: "closed before anything is allocated", elsewhere: messages},
+		{number: 92, name: "flipped bit", done: "a bit flipped anywhere", holds: "no wrong message", elsewhere: messages},
+		{number: 93, name: "duplicated frames", done: "frames twice, or in another order", holds: "handlers see neither", elsewhere: messages},
+		{number: 94, name: "garbage handshake", done: "something else speaks on our port", holds: "closed soon, one line in the log", elsewhere: messages},
+		{number: 95, name: "version skew of peers", done: "peers of other versions", holds: "negotiated or refused", elsewhere: messages},
+		{number: 96, name: "fuzzed decoders", done: "random bytes for every decoder", holds: "no panic", elsewhere: messages},
+		{number: 97, name: "slow handshakes", done: "5000 connections of one byte a second", holds: "real peers connect", elsewhere: messages},
+		{number: 98, name: "slow subscriber", done: "a reader of one byte a second", holds: "others flow", elsewhere: messages},
 		{number: 99, name: "slow writer of a body", done: "a slow request to the admin service", holds: "a timeout", elsewhere: "the admin service is a later issue"},
-		{number: 100, name: "peer vanishes", done: "a partition", holds: "seen in three heartbeats", elsewhere: wires},
-		{number: 101, name: "one-way partition", done: "only one direction works", holds: "both sides agree", elsewhere: wires},
-		{number: 102, name: "flapping link", done: "on and off every 100 ms", holds: "no duplicate, no gap", elsewhere: wires},
-		{number: 103, name: "reset in the middle", done: "RST and FIN inside a frame", holds: "the session goes on", elsewhere: channelTests},
-		{number: 104, name: "bad link", done: "delay, loss, duplicates", holds: "all arrives", elsewhere: wires},
-		{number: 105, name: "narrow link", done: "1 Mbit", holds: "heartbeats are not starved", elsewhere: wires},
-		{number: 106, name: "receiver restarts before the ack", done: "a receiver is killed", holds: "perhaps delivered, and it says so", elsewhere: wires},
-		{number: 107, name: "sender restarts", done: "a sender is killed with unacknowledged messages", holds: "a new session from 0", elsewhere: wires},
-		{number: 108, name: "wrong acks", done: "lost, of the future, going back", holds: "sent again, an error, ignored", elsewhere: channelTests},
-		{number: 109, name: "numbers wrap", done: "a start near 2^64", holds: "nothing happens", elsewhere: channelTests},
-		{number: 110, name: "reconnect with a queue", done: "10000 messages over reconnects", holds: "order and count", elsewhere: channelTests},
+		{number: 100, name: "peer vanishes", done: "a partition", holds: "seen in three heartbeats", elsewhere: messages},
+		{number: 101, name: "one-way partition", done: "only one direction works", holds: "both sides agree", elsewhere: messages},
+		{number: 102, name: "flapping link", done: "on and off every 100 ms", holds: "no duplicate, no gap", elsewhere: messages},
+		{number: 103, name: "reset in the middle", done: "RST and FIN inside a frame", holds: "the session goes on", elsewhere: messages},
+		{number: 104, name: "bad link", done: "delay, loss, duplicates", holds: "all arrives", elsewhere: messages},
+		{number: 105, name: "narrow link", done: "1 Mbit", holds: "heartbeats are not starved", elsewhere: messages},
+		{number: 106, name: "receiver restarts before the ack", done: "a receiver is killed", holds: "perhaps delivered, and it says so", elsewhere: messages},
+		{number: 107, name: "sender restarts", done: "a sender is killed with unacknowledged messages", holds: "a new session from 0", elsewhere: messages},
+		{number: 108, name: "wrong acks", done: "lost, of the future, going back", holds: "sent again, an error, ignored", elsewhere: messages},
+		{number: 109, name: "numbers wrap", done: "a start near 2^64", holds: "nothing happens", elsewhere: messages},
+		{number: 110, name: "reconnect with a queue", done: "10000 messages over reconnects", holds: "order and count", elsewhere: messages},
 		{number: 111, name: "two controllers", done: "a split brain", holds: "the older one is refused", elsewhere: "controllers are a later issue"},
-		{number: 112, name: "unreachable host", done: "a host is cut off", holds: "unreachable, not dead", elsewhere: wires},
-		{number: 113, name: "host returns", done: "it comes back after it was given up", holds: "no two live copies", elsewhere: wires},
-		{number: 114, name: "mass restart", done: "100 hosts restart", holds: "no storm", elsewhere: wires},
-		{number: 115, name: "peer moves", done: "another address for a name", holds: "identity by certificate", elsewhere: security},
-		{number: 116, name: "socket path", done: "removed, replaced, too long, of another owner", holds: "clear errors", elsewhere: channelTests},
-		{number: 117, name: "certificates", done: "expired, wrong, renewed", holds: "refused, or goes on", elsewhere: security},
-		{number: 118, name: "replayed token", done: "the token of another proc", holds: "refused", elsewhere: security},
-		{number: 119, name: "deep nesting", done: "nested and huge values", holds: "a limit error", elsewhere: "the fuzz tests of package wire"},
-		{number: 120, name: "no ports", done: "all ephemeral ports are used", holds: "an error and back-off", elsewhere: wires},
+		{number: 112, name: "unreachable host", done: "a host is cut off", holds: "unreachable, not dead", elsewhere: messages},
+		{number: 113, name: "host returns", done: "it comes back after it was given up", holds: "no two live copies", elsewhere: messages},
+		{number: 114, name: "mass restart", done: "100 hosts restart", holds: "no storm", elsewhere: messages},
+		{number: 115, name: "peer moves", done: "another address for a name", holds: "identity by certificate", elsewhere: messages},
+		{number: 116, name: "socket path", done: "removed, replaced, too long, of another owner", holds: "clear errors", elsewhere: messages},
+		{number: 117, name: "certificates", done: "expired, wrong, renewed", holds: "refused, or goes on", elsewhere: messages},
+		{number: 118, name: "replayed token", done: "the token of another proc", holds: "refused", elsewhere: messages},
+		{number: 119, name: "deep nesting", done: "nested and huge values", holds: "a limit error", elsewhere: messages},
+		{number: 120, name: "no ports", done: "all ephemeral ports are used", holds: "an error and back-off", elsewhere: messages},
 	}
 }
 
