@@ -2,6 +2,7 @@ package launch
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"time"
@@ -78,6 +79,9 @@ type Rusage struct {
 
 // OK reports whether the proc ended by itself or when asked, with code 0.
 func (e Exit) OK() bool { return e.Kind == Stopped && e.Code == 0 && e.Signal == 0 }
+
+// LogValue is the line of String, written only if somebody logs it.
+func (e Exit) LogValue() slog.Value { return slog.StringValue(e.String()) }
 
 // String returns one readable line, cause first.
 func (e Exit) String() string {

@@ -39,6 +39,16 @@ const (
 // selfExe is our own image, whatever lies on the disk by now (PS-6).
 const selfExe = "/proc/self/exe"
 
+// The first thread of a process is the one that the kernel gives orphans to, and
+// whose capabilities a guard drops. Package runtime promises to run main on it
+// if an init function has asked for that, and in no other case: on a loaded
+// machine a collection of garbage takes the thread away before main begins.
+func init() {
+	if IsChild() {
+		runtime.LockOSThread()
+	}
+}
+
 // IsChild reports whether this process was started as a guard or keeper and
 // has not called Child yet.
 func IsChild() bool {
@@ -51,10 +61,6 @@ func IsChild() bool {
 // end. The main goroutine calls it, before anything else that starts goroutines
 // or processes. An error says why the process could not do its work.
 func Child() error {
-	// Here the main goroutine still is where it began: on the first thread, to
-	// which the kernel gives orphans, and whose capabilities a guard drops.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	role := os.Getenv(roleEnv)
 	if err := os.Unsetenv(roleEnv); err != nil {
 		return err

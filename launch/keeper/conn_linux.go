@@ -88,35 +88,65 @@ func (c *conn) send(message any, fds ...int) error {
 	return c.write(b, unix.UnixRights(fds...))
 }
 
-// sendAll writes messages without descriptors, at once.
-func (c *conn) sendAll(messages []any) (err error) {
+// post writes messages without descriptors, at once, and calls done when they
+// are written or never will be. It does not wait: if the other side does not
+// read now, a goroutine does.
+func (c *conn) post(messages []any, done func()) {
 	var b []byte
 	for _, m := range messages {
+		var err error
 		if b, err = appendFrame(b, m, 0); err != nil {
-			return err
+			done()
+			return
 		}
 	}
-	return c.write(b, nil)
+	if c.sending.TryLock() {
+		n, err := c.writeSome(b, nil, false)
+		if err == nil && n == len(b) {
+			c.sending.Unlock()
+			done()
+			return
+		}
+		go func() {
+			defer done()
+			defer c.sending.Unlock()
+			_ = c.writeLocked(b[n:], nil)
+		}()
+		return
+	}
+	go func() {
+		defer done()
+		_ = c.write(b, nil)
+	}()
 }
 
 // write writes frames. The descriptors go with the first one.
-func (c *conn) write(b, oob []byte) (err error) {
+func (c *conn) write(b, oob []byte) error {
 	c.sending.Lock()
 	defer c.sending.Unlock()
+	return c.writeLocked(b, oob)
+}
+
+func (c *conn) writeLocked(b, oob []byte) error {
 	for len(b) > 0 {
-		n := 0
-		cerr := c.raw.Write(func(fd uintptr) bool {
-			n, err = ignoringEINTR(func() (int, error) {
-				return unix.SendmsgN(int(fd), b, oob, nil, unix.MSG_NOSIGNAL)
-			})
-			return err != unix.EAGAIN
-		})
-		if err = errors.Join(cerr, err); err != nil {
+		n, err := c.writeSome(b, oob, true)
+		if err != nil {
 			return err
 		}
 		b, oob = b[n:], nil // descriptors travel with the first byte
 	}
 	return nil
+}
+
+// writeSome writes what there is room for. It waits for room only if it should.
+func (c *conn) writeSome(b, oob []byte, wait bool) (n int, err error) {
+	cerr := c.raw.Write(func(fd uintptr) bool {
+		n, err = ignoringEINTR(func() (int, error) {
+			return unix.SendmsgN(int(fd), b, oob, nil, unix.MSG_NOSIGNAL)
+		})
+		return err != unix.EAGAIN || !wait
+	})
+	return n, errors.Join(cerr, err)
 }
 
 // receive returns the next message. Its body is valid until the next call. If

@@ -189,3 +189,57 @@ func TestRealConnBroken(t *testing.T) {
 		t.Errorf("to nobody: %v", err)
 	}
 }
+
+// TestRealConnPost posts more than the connection takes while nobody reads: that
+// waits for nobody, all of it arrives in the end, and done is called for each.
+func TestRealConnPost(t *testing.T) {
+	a, b := connections(t)
+	const posts, long = 8, 256 << 10
+	small := []byte{0, 0, 0, 1, 0, 0xa0}
+	full := 0 // so many small messages fill the connection
+	for {
+		if _, err := a.writeSome(small, nil, false); errors.Is(err, unix.EAGAIN) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		full++
+	}
+	var posting sync.WaitGroup
+	for i := range uint64(posts) {
+		posting.Add(1)
+		a.post([]any{
+			event{ID: i, Failed: &failed{Text: string(bytes.Repeat([]byte("x"), long))}},
+			event{ID: i, Ended: &ended{}},
+		}, posting.Done)
+	}
+	for range full {
+		if _, _, err := b.receive(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range posts {
+		first, second := mustReceive(t, b), mustReceive(t, b)
+		if first.Failed == nil || len(first.Failed.Text) != long || second.Ended == nil || first.ID != second.ID {
+			t.Fatalf("posts are mixed up: ids %d and %d", first.ID, second.ID)
+		}
+	}
+	posting.Wait()
+	a.close()
+	posting.Add(1)
+	a.post([]any{event{Bye: &bye{}}}, posting.Done)
+	posting.Wait() // it never will be written
+}
+
+func mustReceive(t *testing.T, c *conn) event {
+	t.Helper()
+	f, _, err := c.receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := decode[event](f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}

@@ -22,6 +22,11 @@ import (
 // goodbye is how long the host may take for the last reports.
 const goodbye = time.Second
 
+// lull is how long an orphan that has ended may wait to be reaped. The kernel
+// says of each child that it has ended, also of those that are followed by their
+// pidfd: when many end together, the keeper listens to the first.
+const lull = 10 * time.Millisecond
+
 // keeper is the keeper's own side: it does what the host asks for, and looks
 // after what has come of it.
 type keeper struct {
@@ -42,19 +47,13 @@ type keeper struct {
 // from this process any more. The main goroutine calls it.
 func (k *keeper) run() (err error) {
 	var life sync.WaitGroup
-	failed := make(chan struct{})
 	life.Go(func() {
-		select {
-		case <-k.orphans.Held():
-			err = k.serve()
-			k.orphans.Release()
-		case <-failed:
-		}
+		err = k.serve()
+		k.orphans.Release()
 	})
-	herr := k.orphans.Hold()
-	close(failed)
+	k.orphans.Hold()
 	life.Wait()
-	return errors.Join(herr, err)
+	return err
 }
 
 func (k *keeper) serve() error {
@@ -66,13 +65,20 @@ func (k *keeper) serve() error {
 	over := make(chan error, 1)
 	listening.Go(func() { over <- k.listen() })
 	listening.Go(k.watchWards)
+	var rested <-chan time.Time
 	for {
 		select {
 		case <-children:
+			signal.Stop(children)
+			rested = time.After(lull)
 			k.orphans.Reap()
+		case <-rested:
+			signal.Notify(children, syscall.SIGCHLD)
+			k.orphans.Reap() // those that nobody told us of
 		case err := <-over:
 			_ = k.conn.file.SetWriteDeadline(time.Now().Add(goodbye)) // the host may be stopped, or gone
 			_ = k.conn.send(event{Bye: &bye{}})
+			signal.Notify(children, syscall.SIGCHLD)
 			k.bury(children)
 			err = errors.Join(err, k.lifeline.Close(), k.deaths.close())
 			listening.Wait()
@@ -205,6 +211,7 @@ func (k *keeper) start(id uint64, s *start, got batch) {
 	if err != nil {
 		_ = k.conn.send(event{ID: id, Failed: refusal(err)}) // no host, no answer
 	}
+	k.starter.Prepare()
 }
 
 // tidy gives back what starts have left on the heap, every so many of them.

@@ -59,7 +59,7 @@ func (k *keeper) finish(all []*ward) {
 		gone = append(gone, w)
 	}
 	if len(gone) > 0 {
-		go k.report(gone) // the host may be stopped
+		k.report(gone)
 	}
 }
 
@@ -98,7 +98,7 @@ func (k *keeper) record(ended []*ward) {
 }
 
 // report tells the host of processes that have ended and of which nothing is
-// left, in one go.
+// left, in one go. It does not wait for a host that is stopped.
 func (k *keeper) report(all []*ward) {
 	k.mu.Lock()
 	for _, w := range all {
@@ -109,8 +109,7 @@ func (k *keeper) report(all []*ward) {
 	for i, w := range all {
 		events[i] = event{ID: w.id, Ended: report(w.end, w.at, w.swept, w.survivors)}
 	}
-	_ = k.conn.sendAll(events) // no host, no interest
-	k.wards.Add(-len(all))
+	k.conn.post(events, func() { k.wards.Add(-len(all)) })
 }
 
 // finish waits for the end of the process and sees it off.

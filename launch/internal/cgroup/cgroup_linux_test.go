@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -225,6 +226,42 @@ func TestRealExhausted(t *testing.T) {
 		if e.IsDir() && !strings.HasSuffix(e.Name(), "0") {
 			t.Errorf("%s is left", e.Name())
 		}
+	}
+}
+
+// TestRealPrepared makes a directory ahead, which the next group gets, unless
+// somebody has removed it.
+func TestRealPrepared(t *testing.T) {
+	p := openParent(t)
+	needGroup(t, p, Limits{})
+	for _, removed := range []bool{false, true} {
+		p.Prepare()
+		p.Prepare()
+		ahead := filepath.Join(p.dir, strconv.Itoa(p.next))
+		made, err := os.Stat(ahead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if removed {
+			if err := os.Remove(ahead); err != nil {
+				t.Fatal(err)
+			}
+		}
+		g := needGroup(t, p, Limits{})
+		got, err := os.Stat(g.v2)
+		if err != nil || g.v2 != ahead || os.SameFile(made, got) == removed {
+			t.Errorf("removed %t: got %s, %v, want %s", removed, g.v2, err, ahead)
+		}
+		if err := g.Remove(); err != nil {
+			t.Error(err)
+		}
+	}
+	p.Prepare()
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(p.dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("after Close: %v", err)
 	}
 }
 

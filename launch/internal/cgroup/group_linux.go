@@ -52,6 +52,10 @@ func (g *Group) make2(p *Parent, name string) error {
 	if p.dir == "" || p.closed {
 		return nil
 	}
+	if g.fd = p.prepared(name); g.fd >= 0 {
+		g.v2, g.count = filepath.Join(p.dir, name), p.counts
+		return nil
+	}
 	dir, err := p.makeGroup(p.base, name)
 	if err != nil {
 		return onlyExhausted(err)
@@ -65,6 +69,22 @@ func (g *Group) make2(p *Parent, name string) error {
 	}
 	g.fd = fd
 	return nil
+}
+
+// prepared opens the directory that Prepare has made, or returns -1: it has not,
+// or somebody has removed it since, or it cannot be opened and is removed, so that
+// whoever makes another one learns why.
+func (p *Parent) prepared(name string) (fd int) {
+	if !p.ahead {
+		return -1
+	}
+	p.ahead = false
+	dir := filepath.Join(p.dir, name)
+	fd, err := openDir(dir)
+	if err != nil {
+		_ = removeTree(dir)
+	}
+	return fd
 }
 
 func onlyExhausted(err error) error {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -24,6 +25,7 @@ type Parent struct {
 
 	mu     sync.Mutex // guards the following
 	next   int        // number of the next group
+	ahead  bool       // Prepare has made its directory
 	dirs   []string   // our directories
 	locks  []*os.File // which say that we live
 	counts bool       // version 2 counts the memory of each group
@@ -111,6 +113,19 @@ func (p *Parent) Close() error {
 	}
 	p.dirs, p.locks = nil, nil
 	return errors.Join(errs...)
+}
+
+// Prepare makes the directory of the next group, so that nobody has to wait for
+// that who starts a process. It is of no consequence if it cannot be made: New
+// tries again.
+func (p *Parent) Prepare() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.dir == "" || p.closed || p.ahead {
+		return
+	}
+	_, err := p.makeGroup(p.base, strconv.Itoa(p.next))
+	p.ahead = err == nil
 }
 
 // write writes to a file of a group.

@@ -4,28 +4,29 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // Orphans are the processes that the kernel hands to this process because it is
 // a subreaper and their parent has ended (PS-12). The kernel gives them to the
-// first thread, which Hold takes, so that a child which was started here never
+// first thread, which Hold keeps, so that a child which was started here never
 // belongs to it: waiting on it takes nothing that others wait for.
 type Orphans struct {
 	list     *os.File // the children of the first thread; nil: the kernel has no such list
-	holding  chan struct{}
 	requests chan func()
 }
 
-// Adopt makes this process a subreaper. It is called before the first child is
-// started, and followed by Hold.
+// Adopt makes this process a subreaper. The main goroutine calls it, locked to
+// the first thread, before the first child is started, and then calls Hold.
+// That it runs on that thread package runtime promises if an init function has
+// called LockOSThread, and not otherwise.
 func Adopt() (*Orphans, error) {
+	if unix.Gettid() != unix.Getpid() {
+		return nil, errors.New("orphans can be held on the first thread of a process alone, and this is another one")
+	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become a subreaper: %w", err)
 	}
@@ -33,60 +34,15 @@ func Adopt() (*Orphans, error) {
 	if err != nil {
 		list = nil
 	}
-	return &Orphans{list: list, holding: make(chan struct{}), requests: make(chan func())}, nil
+	return &Orphans{list: list, requests: make(chan func())}, nil
 }
 
-// Hold keeps the first thread until Release. The main goroutine calls it, best
-// when it is locked to that thread already: that is where a program begins. An
-// error says that the thread cannot be had.
-func (o *Orphans) Hold() error { return o.hold(0) }
-
-// How many threads are held at once to find the first one. Where a program
-// begins there are not as many as atOnce. If the first one is not among them,
-// the Go runtime needs it for a moment, for its garbage collector say, and on a
-// busy machine a moment can be long: so the rest is taken with pauses, 2 s in
-// all.
-const (
-	atOnce    = 8
-	maxHeld   = 72
-	holdPause = 2 * time.Second / (maxHeld - atOnce)
-)
-
-func (o *Orphans) hold(held int) (err error) {
-	runtime.LockOSThread()
-	if unix.Gettid() == unix.Getpid() {
-		close(o.holding)
-		for call := range o.requests {
-			call()
-		}
-		runtime.UnlockOSThread()
-		return nil
+// Hold keeps the first thread until Release.
+func (o *Orphans) Hold() {
+	for call := range o.requests {
+		call()
 	}
-	if held == maxHeld {
-		runtime.UnlockOSThread()
-		return errors.New("the first thread of this process is busy, it has to do this first thing in main")
-	}
-	if held >= atOnce {
-		<-time.After(holdPause)
-	}
-	// As long as this thread is locked, the scheduler has to hand out another.
-	over := make(chan struct{})
-	var next sync.WaitGroup
-	next.Go(func() {
-		defer close(over)
-		err = o.hold(held + 1)
-	})
-	select {
-	case <-o.holding:
-	case <-over:
-	}
-	runtime.UnlockOSThread()
-	next.Wait()
-	return err
 }
-
-// Held is closed when the first thread is held: then children may be started.
-func (o *Orphans) Held() <-chan struct{} { return o.holding }
 
 // Release ends Hold.
 func (o *Orphans) Release() {

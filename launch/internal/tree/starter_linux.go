@@ -77,6 +77,17 @@ func (s *Starter) prepare(j *job) (err error) {
 	return explainLimit(err)
 }
 
+// Prepare does ahead what the next Start would have to do first: it is called
+// when nobody waits.
+func (s *Starter) Prepare() {
+	s.mu.Lock()
+	parent := s.parent
+	s.mu.Unlock()
+	if parent != nil {
+		parent.Prepare()
+	}
+}
+
 // explainLimit makes a StartError of a limit that cannot be enforced.
 func explainLimit(err error) error {
 	if e, ok := errors.AsType[*cgroup.LimitError](err); ok {
