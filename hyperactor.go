@@ -75,16 +75,22 @@ type Config struct {
 	// Token is what every program has to show that connects to the front or is
 	// attached to, unless its certificate does. Empty: a random one, which only
 	// the child processes know.
-	Token string
+	Token Token
 
 	// Transports are kinds of addresses beside unix and tcp, by their names:
-	// "tls" is in package mtls.
+	// "tls" is in package mtls. One with certificates has to have that of Host.
 	Transports channel.Transports
+
+	// Identity gives each child process a certificate of its own, with which it
+	// joins other hosts, and is joined, without ours in between; see Join. nil:
+	// the child processes reach other hosts through ours.
+	Identity Identity
 
 	// Timing says how patient the sessions with other hosts are.
 	Timing gateway.Timing
 
-	// Grace is how long procs may take to end at the end of the program; 10 s if zero.
+	// Grace is how long procs may take to end at the end of the program: 10 s if
+	// zero, and a nanosecond is none to speak of.
 	Grace time.Duration
 
 	// Env is the environment of child processes; nil means that of this process,
@@ -159,8 +165,9 @@ func (c Config) withDefaults() Config {
 // Main runs run with a Runtime and ends the program when it returns and all
 // procs have ended: with exit code 0, with that of an error that has a method
 // ExitCode() int, with 130 or 143 after SIGINT or SIGTERM, or with 1. An error
-// is written to stderr. The signals end run's ctx; a second one ends the
-// program at once, and every child process with it.
+// is written to stderr. The signals end run's ctx. A SIGINT after that ends the
+// program at once, and every child process with it; a SIGTERM does not, since
+// timeout(1) and others send it to the process and again to its group.
 //
 // In a process that was started as a proc Main becomes that proc instead, and
 // run is not called. Main does not return.
@@ -183,7 +190,7 @@ func RunChild(cfg Config) {
 	cfg = cfg.withDefaults()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	err := osproc.Child(ctx, osproc.ChildConfig{
+	child := osproc.ChildConfig{
 		Types: cfg.Types, Log: cfg.Log, Drain: cfg.Grace,
 		Prepare: func() {
 			signals := make(chan os.Signal, 1)
@@ -193,7 +200,11 @@ func RunChild(cfg Config) {
 				cancel()
 			}()
 		},
-	})
+	}
+	if cfg.Identity != nil {
+		child.Transports = cfg.Identity.Transports
+	}
+	err := osproc.Child(ctx, child)
 	if _, failed := errors.AsType[*actor.Failure](err); err != nil && !failed { // failures were reported
 		fmt.Fprintln(os.Stderr, "proc:", err)
 	}
@@ -212,17 +223,21 @@ func (e signalled) ExitCode() int { return 128 + int(e.sig) }
 func runMain(cfg Config, run func(ctx context.Context, rt *Runtime) error) error {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	interrupts, terms := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	signal.Notify(terms, syscall.SIGTERM)
 	over := make(chan struct{})
 	defer close(over)
 	go func() { // ends with runMain
+		var s os.Signal
 		select {
-		case s := <-signals:
-			signal.Stop(signals) // the next one has its usual effect
-			cancel(signalled{s.(syscall.Signal)})
+		case s = <-interrupts:
+		case s = <-terms:
 		case <-over:
+			return
 		}
+		signal.Stop(interrupts) // the next one has its usual effect
+		cancel(signalled{s.(syscall.Signal)})
 	}()
 	cfg = cfg.withDefaults()
 	if cfg.OnFailure == nil {
@@ -236,7 +251,7 @@ func runMain(cfg Config, run func(ctx context.Context, rt *Runtime) error) error
 		return err
 	}
 	err = run(rt.Context(ctx), rt)
-	if cause := context.Cause(ctx); err == nil || errors.Is(err, context.Canceled) {
+	if cause := context.Cause(ctx); cause != nil && (err == nil || errors.Is(err, context.Canceled)) {
 		err = cause // why run had to end says more
 	}
 	if closeErr := rt.Close(); closeErr != nil {

@@ -1,6 +1,7 @@
 package hyperactor_test
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -13,8 +14,10 @@ import (
 
 	"github.com/hyperactor/hyperactor"
 	"github.com/hyperactor/hyperactor/actor"
+	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/host/hosttest"
+	"github.com/hyperactor/hyperactor/id"
 )
 
 func TestRealMainExitCodes(t *testing.T) {
@@ -25,6 +28,7 @@ func TestRealMainExitCodes(t *testing.T) {
 	}{
 		{"returns", 0, ""},
 		{"fails", 1, "something went wrong"},
+		{"fails by a ctx of its own", 1, "the job failed: context canceled"},
 		{"fails with a code", 7, "today: code 7"},
 		{"cannot spawn", 1, "/no/such/program"},
 	}
@@ -74,6 +78,19 @@ func TestRealMainSecondInterrupt(t *testing.T) {
 		t.Errorf("ended with code %d, signal %v", s.ExitStatus(), s.Signal())
 	}
 	p.childlessWithin(orphanBound)
+}
+
+// TestRealMainSecondTerm: timeout(1) sends its signal to the process and again
+// to the group. That does not cut a stop short.
+func TestRealMainSecondTerm(t *testing.T) {
+	p := launch(t, "stuck")
+	p.says("ready")
+	p.signal(syscall.SIGTERM)
+	p.says("interrupted")
+	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGUSR2) // it goes on
+	p.exits(143, "")
+	p.childless()
 }
 
 // orphanBound is how long a child may live without its host (PS-2).
@@ -233,6 +250,27 @@ func countDescriptors(t *testing.T) int {
 	return len(fds)
 }
 
+// TestRealRuntimeDirIsOfNoUse: where sockets cannot be is not where we put them.
+func TestRealRuntimeDirIsOfNoUse(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("d", 100))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range map[string]string{"too long": long, "relative": ".", "missing": "/no/such/dir"} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("XDG_RUNTIME_DIR", dir)
+			rt := newRuntime(t, hyperactor.Config{})
+			use(t, rt)
+			closeRuntime(t, rt)
+		})
+	}
+}
+
+// another is a transport with the certificate of somebody else.
+type another struct{ channel.Transport }
+
+func (another) CheckSelf(context.Context, id.Proc) error { return errors.New("we are somebody else") }
+
 // TestRealStartFails leaves nothing behind either.
 func TestRealStartFails(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
@@ -244,6 +282,7 @@ func TestRealStartFails(t *testing.T) {
 		{"front beyond this machine", hyperactor.Config{Front: "tcp:0.0.0.0:0"}},
 		{"no manager", hyperactor.Config{Manager: func(hyperactor.Parts) host.ProcManager { return nil }}},
 		{"front of an unknown kind", hyperactor.Config{Front: "pigeon:coop"}},
+		{"the certificate of another", hyperactor.Config{Transports: channel.Transports{"tls": another{}}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

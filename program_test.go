@@ -49,6 +49,10 @@ func run(ctx context.Context, rt *hyperactor.Runtime, name string) error {
 		return nil
 	case "fails":
 		return errors.New("something went wrong")
+	case "fails by a ctx of its own":
+		inner, cancel := context.WithCancel(ctx)
+		cancel()
+		return fmt.Errorf("the job failed: %w", inner.Err())
 	case "fails with a code":
 		return fmt.Errorf("today: %w", exitError(7))
 	case "cannot spawn":
@@ -73,8 +77,8 @@ func run(ctx context.Context, rt *hyperactor.Runtime, name string) error {
 			return err
 		}
 		<-ctx.Done()
-		fmt.Println("interrupted")
-		hold()
+		hold("interrupted")
+		return nil
 	case "panics":
 		if err := start(ctx, rt, false); err != nil {
 			return err
@@ -113,10 +117,13 @@ func start(ctx context.Context, rt *hyperactor.Runtime, deaf bool) error {
 	return nil
 }
 
-// hold blocks for good. A channel that nothing sends to would be a deadlock.
-func hold() {
+// hold prints line, if there is one, and waits for SIGUSR2.
+func hold(line string) {
 	sigs := make(chan os.Signal, 1)
 	signal.Notify(sigs, syscall.SIGUSR2)
+	if line != "" {
+		fmt.Println(line)
+	}
 	<-sigs
 }
 
@@ -142,7 +149,7 @@ func (h *holder) Hang(_ context.Context, on hangOn, reply actor.Reply[actor.None
 		return err
 	}
 	if on.Deaf {
-		hold()
+		hold("")
 	}
 	return nil
 }

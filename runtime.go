@@ -49,6 +49,11 @@ func Start(ctx context.Context, cfg Config) (*Runtime, error) {
 }
 
 func (rt *Runtime) open(ctx context.Context) (err error) {
+	if rt.cfg.Identity != nil {
+		if err := rt.cfg.Identity.Check(); err != nil {
+			return fmt.Errorf("Config.Identity: %w", err)
+		}
+	}
 	if rt.dir, err = privateDir(); err != nil {
 		return err
 	}
@@ -67,7 +72,10 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	token := []byte(cmp.Or(rt.cfg.Token, rand.Text()))
+	if err := checkSelf(ctx, rt.cfg.Transports, service); err != nil {
+		return err
+	}
+	token := []byte(cmp.Or(rt.cfg.Token, Token(rand.Text())))
 	gw := gateway.New(gateway.Config{
 		Self: service, Token: token, Causes: host.Causes{}, Log: rt.cfg.Log,
 		Transports: transports(rt.cfg), Timing: rt.cfg.Timing,
@@ -95,12 +103,33 @@ func transports(cfg Config) channel.Transports {
 	return all
 }
 
+// checkSelf asks the transports that can tell whether peers will believe that we
+// are p.
+func checkSelf(ctx context.Context, all channel.Transports, p id.Proc) error {
+	for name, t := range all {
+		c, ok := t.(interface {
+			CheckSelf(ctx context.Context, p id.Proc) error
+		})
+		if !ok {
+			continue
+		}
+		if err := c.CheckSelf(ctx, p); err != nil {
+			return fmt.Errorf("Config.Host is %q, for Config.Transports[%q]: %w", p.Host, name, err)
+		}
+	}
+	return nil
+}
+
+// longestDir is how long the directory for sockets may be, so that the path of
+// each socket in it is one: see the limit of package channel.
+const longestDir = 64
+
 // privateDir makes a directory for sockets that only this user can enter: in
 // memory if possible, where making and removing one costs a tenth of what it
 // costs on a disk, otherwise where temporary files go.
 func privateDir() (dir string, err error) {
 	for _, parent := range []string{os.Getenv("XDG_RUNTIME_DIR"), "/dev/shm"} {
-		if parent == "" {
+		if !filepath.IsAbs(parent) || len(parent) > longestDir {
 			continue
 		}
 		if dir, err = os.MkdirTemp(parent, "hyper-"); err == nil { // 0700
@@ -151,7 +180,8 @@ func (rt *Runtime) manager(parts host.Config, token []byte) host.ProcManager {
 	}
 	return osproc.New(osproc.Config{
 		Host: parts.Name, Service: parts.Service, Gateway: parts.Gateway, Launcher: rt.launcher, Back: parts.Back,
-		Dir: rt.dir, Token: token, Env: rt.cfg.Env, Mark: rt.mark, Streams: rt.logs.streams(), Output: rt.cfg.Output, Log: rt.cfg.Log,
+		Dir: rt.dir, Token: token, Env: rt.cfg.Env, Mark: rt.mark, Issue: issue(rt.cfg),
+		Streams: rt.logs.streams(), Output: rt.cfg.Output, Log: rt.cfg.Log,
 	})
 }
 
@@ -184,7 +214,13 @@ func (rt *Runtime) Proc() *actor.Proc { return rt.local }
 // Attach joins the host that listens at addr, its Config.Front, as a full member
 // (MS-14): procs there call actors in ours and the other way round, whether or
 // not anybody can dial this machine. Without certificates both programs need
-// the same Config.Token. It returns the host's own proc.
+// the same Config.Token.
+//
+// It returns the host's own proc, which says who the host is and can be watched;
+// it has no actors to call. Whom to call there no one looks up: a ref is plain
+// text (Ref.MarshalText) that the other program prints, stores or is asked for,
+// and an actor that is called can send more of them, and ports, in messages. See
+// examples/attach.
 //
 // ctx bounds the call. The membership lasts until Close: a connection that
 // breaks is made again, and meanwhile messages wait; see package gateway.

@@ -44,6 +44,14 @@ type SpawnRequest struct {
 	Params []byte // as wire.Marshal encodes them
 }
 
+// stopLate stops an actor for which nobody waits any more.
+func stopLate(p *Proc, a id.Actor) {
+	ctx := p.Context(p.base)
+	if err := StopActor.Send(ctx, AgentOf(a.Proc), StopRequest{Name: a.Name}); err != nil {
+		p.cfg.Log.Warn("actor that was spawned too late cannot be stopped", "actor", a, "err", err)
+	}
+}
+
 // StopRequest asks for the end of an actor.
 type StopRequest struct {
 	Name   string
@@ -79,7 +87,7 @@ type ActorStatus struct {
 	Name    string
 	Type    string
 	Parent  string
-	Waiting int  // messages in its mailbox
+	Waiting int  // messages that are not begun
 	Busy    bool // a handler runs, or is about to
 	Ending  bool
 
@@ -217,7 +225,7 @@ func (c *cell) status() ActorStatus {
 	if c.parent != nil {
 		s.Parent = c.parent.name
 	}
-	s.Waiting, s.Busy = c.queue.load()
+	s.Waiting, s.Busy = c.queue.load(c)
 	c.mu.Lock()
 	s.Restarting = c.end != nil && c.end.rested && c.end.again
 	s.Ending = c.end != nil && !s.Restarting

@@ -49,6 +49,9 @@ func (t *ticket) settle(number uint64) bool {
 
 func (d *method[A, Req, Resp]) call(ctx context.Context, s *sender, sp *span, name string, req Req) (resp Resp, err error) {
 	c, err := d.target(s, name)
+	if err == nil && s.cell == c {
+		err = fmt.Errorf("call %s of %s: %w: it would wait for itself; Send does not wait", d.name, c.id(), ErrSelfCall)
+	}
 	if err != nil {
 		return resp, sp.returned(err)
 	}
@@ -119,11 +122,14 @@ func (d *method[A, Req, Resp]) reuse(s *sender, r *call[A, Req, Resp]) {
 func (r *call[A, Req, Resp]) run(c *cell) error { return r.serve(c, nil) }
 
 func (r *call[A, Req, Resp]) serve(c *cell, sp *span) error {
+	c.lull = true
+	if !c.takeUp(&r.ticket) {
+		r.reject(c, c.queue.refusal(), "")
+		return nil
+	}
 	number := r.ticket.number()
 	req := r.req
 	r.req = *new(Req)
-	c.called = true
-	c.inHand.Store(&r.ticket)
 	if r.method.later != nil {
 		return r.serveLater(c, sp, req)
 	}
@@ -140,11 +146,8 @@ func (r *call[A, Req, Resp]) serveLater(c *cell, sp *span, req Req) error {
 	reply := Reply[Resp]{to: r, ticket: &r.ticket, cell: c}
 	err := r.method.later(c.actor.(A), sp.begin(c), req, reply)
 	sp.end(err)
-	if err != nil {
-		reply.Fail(err)
-	}
 	c.inHand.Store(nil)
-	return nil
+	return reply.end(err)
 }
 
 func (r *call[A, Req, Resp]) answer(number uint64, resp Resp, err error) bool {

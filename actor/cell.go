@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ type cell struct {
 	birth            atomic.Pointer[birth]  // until whoever spawned it has the answer
 	ends             atomic.Bool            // it has to end: advance has something to do
 	gone             atomic.Bool            // its terminal state is published
-	called           bool                   // the last message was a call; used by its worker alone
+	lull             bool                   // the last message was a call, or in a run: no other will follow at once; used by its worker alone
 	barren           bool                   // guarded by proc.mu: it has no more children, those that it had were told to end
 	at               atomic.Int32           // which message of the batch is being handled
 	inHand           atomic.Pointer[ticket] // the call that is being handled
@@ -49,7 +50,7 @@ func (c *cell) run(b *batch) {
 		}
 		// After a Send the next one is probably on its way, and a yield costs
 		// less than being called again. After a call it is the caller's turn.
-		yielded = b.n == 0 || c.called
+		yielded = b.n == 0 || c.lull
 		if !c.work(b) {
 			return
 		}
@@ -66,17 +67,21 @@ func (c *cell) work(b *batch) (goOn bool) {
 	}()
 	c.workSystem(b)
 	for i := range b.n {
+		c.at.Store(int32(i)) // before urgent and halt are read: it is ours, or who drops it or abandons c sees that it is not
 		if c.queue.urgent.Load() {
-			b.system = c.queue.takeSystem()
+			b.system = c.queue.interrupt(c, b, i)
 			c.workSystem(b)
+			c.queue.goOn(c, b, i)
 		}
-		c.at.Store(int32(i)) // before halt is read: it is ours, or abandon sees that it is not
 		if c.halt.Load() {
 			c.leaveRest(b, i)
 			break
 		}
-		c.called = false
+		c.lull = false
 		m := b.user[i]
+		if m == nil {
+			continue // it was dropped
+		}
 		c.handled(m, m.run(c))
 		if !m.reuse() {
 			b.user[i] = nil
@@ -130,6 +135,18 @@ func (c *cell) broke(value any, b *batch) (goOn bool) {
 	return goOn
 }
 
+// takeUp makes t the call that is being handled. It reports false if the actor
+// has been abandoned: whoever did that has looked for the call in hand too early
+// to see t.
+func (c *cell) takeUp(t *ticket) bool {
+	c.inHand.Store(t)
+	if c.halt.Load() && c.queue.over() {
+		c.inHand.Store(nil)
+		return false
+	}
+	return true
+}
+
 // failInHand fails the call that is being handled, if there is one. An actor
 // that is abandoned has been halted: it takes up no other call meanwhile.
 func (c *cell) failInHand(why string) {
@@ -156,7 +173,9 @@ func (c *cell) leaveRest(b *batch, i int) {
 
 func (c *cell) rejectAll(left []message, reason wire.Reason) {
 	for _, m := range left {
-		m.reject(c, reason, "")
+		if m != nil {
+			m.reject(c, reason, "")
+		}
 	}
 }
 
@@ -185,21 +204,23 @@ func (c *cell) waitRoom(ctx context.Context, method string) (*message, error) {
 		if r := c.queue.refusal(); r != 0 {
 			return nil, &UndeliverableError{To: c.id(), Method: method, Reason: r}
 		}
-		var dropped message
 		switch c.typ.mailbox.Full {
 		case Refuse:
 			return nil, &UndeliverableError{To: c.id(), Method: method, Reason: wire.MailboxFull}
 		case DropOldest:
-			dropped = c.queue.dropOldest()
-		}
-		if dropped != nil {
-			dropped.reject(c, wire.MailboxFull, "it waited longest")
-		} else {
-			select {
-			case <-c.queue.roomy():
-			case <-ctx.Done():
-				return nil, fmt.Errorf("%s of %s: waiting for room in its mailbox: %w", method, c.id(), context.Cause(ctx))
+			slot, dropped := c.queue.beginOrDrop(c, limit)
+			if slot != nil {
+				return slot, nil
 			}
+			if dropped != nil {
+				dropped.reject(c, wire.MailboxFull, waitedLongest)
+			}
+			continue
+		}
+		select {
+		case <-c.queue.roomy():
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s of %s: waiting for room in its mailbox: %w", method, c.id(), context.Cause(ctx))
 		}
 		if slot := c.queue.begin(limit); slot != nil {
 			return slot, nil
@@ -215,14 +236,18 @@ func (c *cell) deliver(in *incoming) (taken bool) {
 		c.proc.run(c)
 	}
 	if dropped != nil {
-		dropped.reject(c, wire.MailboxFull, "it waited longest")
+		dropped.reject(c, wire.MailboxFull, waitedLongest)
 	}
 	if !taken {
-		if r := c.queue.refusal(); r != 0 {
-			in.reject(c, r, "")
-			return false
-		}
-		in.reject(c, wire.MailboxFull, "")
+		in.reject(c, c.noRoom(), "")
 	}
 	return taken
+}
+
+// waitedLongest is why a message goes back that made room for another one.
+const waitedLongest = "it waited longest"
+
+// noRoom is the reason for a message that was not taken.
+func (c *cell) noRoom() wire.Reason {
+	return cmp.Or(c.queue.refusal(), wire.MailboxFull)
 }

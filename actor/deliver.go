@@ -74,13 +74,19 @@ func (p *Proc) receiver(name string) *cell {
 	return c
 }
 
-// Gone is told by the gateway that the proc gone has ended or cannot be
-// reached any more, and why. The calls that wait for it end with
-// that, and those who watch actors in it, or are linked to them, are told.
+// Gone is told by the gateway that the proc gone has ended, and why. The calls
+// that wait for it end with that, and those who watch actors in it, or are
+// linked to them, are told.
 func (p *Proc) Gone(gone id.Proc, cause error) {
 	p.held.releaseAll(gone)
-	p.failCalls(func(to id.Proc) bool { return to == gone }, loss{wire.PeerGone, cause})
+	p.Cut(gone, cause)
 	p.loseTies(gone, cause)
+}
+
+// Cut is told by the gateway that a way to the proc lost is lost, and why. The
+// calls that wait for it end with that: their answers may be lost with it.
+func (p *Proc) Cut(lost id.Proc, cause error) {
+	p.failCalls(func(to id.Proc) bool { return to == lost }, loss{wire.PeerGone, cause})
 }
 
 // Resend is told by the gateway that it begins once more to send a call: the
@@ -186,6 +192,9 @@ func (h *heldBack) release(a id.Actor) {
 }
 
 func (h *heldBack) releaseAll(p id.Proc) {
+	if h.some.Load() == 0 {
+		return
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for a := range h.until {
@@ -221,12 +230,12 @@ func (h *heldBack) wait(ctx context.Context, a id.Actor) error {
 	return nil
 }
 
-// pause tells the proc to that c has no room.
-func (p *Proc) pause(c *cell, to id.Proc) { p.flow(wire.Pause, c, to) }
+// pause tells the proc to that c has no room. It reports false if it could not.
+func (p *Proc) pause(c *cell, to id.Proc) bool { return p.flow(wire.Pause, c, to) }
 
 // resume tells the proc to that c has room again, or that it has ended.
 func (p *Proc) resume(c *cell, to id.Proc) { p.flow(wire.Resume, c, to) }
 
-func (p *Proc) flow(k wire.Kind, c *cell, to id.Proc) {
-	p.post(wire.Envelope{Kind: k, TTL: wire.DefaultTTL, To: to.Actor(""), From: c.id()})
+func (p *Proc) flow(k wire.Kind, c *cell, to id.Proc) bool {
+	return p.post(wire.Envelope{Kind: k, TTL: wire.DefaultTTL, To: to.Actor(""), From: c.id()})
 }

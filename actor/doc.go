@@ -49,7 +49,10 @@
 //     for it, and it loses nothing if it comes back in time (MS-11). On one
 //     machine only the end of a process, not its silence, ends a session.
 //   - Mailboxes are bounded. A full one makes its senders wait, in other procs
-//     too, and nobody else (MS-7).
+//     too, and nobody else (MS-7). One that drops the oldest message never does.
+//   - A process that takes nothing, because it is stopped or far behind, holds up
+//     those who send to it, and not those who answer it: what it is owed waits for
+//     it (see below).
 //   - An error goes to whoever waits for it. If nobody does, or if the handler
 //     panics, the actor fails: its supervisor gets a Failure (AC-5, AC-8). One
 //     that nobody handles reaches the agent and then Config.OnFailure (AC-9).
@@ -87,6 +90,17 @@
 //     its reason, over another session, and in doubt. To tell the two apart, it
 //     would need a number that its sender remembers.
 //   - Messages that come back are not sent again by anybody but their sender.
+//   - What a proc owes to another one that does not take it is bounded: by 65,536
+//     answers, returned messages and pauses, beyond the queue of its session. More
+//     returned messages are dropped and counted (ProcStatus.Lost), so that their
+//     senders do not hear of them, and their calls wait for the end of the session.
+//     Of answers up to 64 MiB are kept, or one that is larger: an actor with more of
+//     them waits, until it has to stop. The end of a proc waits half a second for
+//     them to be taken, or up to StopBound after a drain.
+//   - Actors that call each other in a circle wait until a ctx ends, for ever if
+//     none does: while an actor waits in a Call it handles nothing. An actor
+//     that calls itself is told (ErrSelfCall). Send, OnDefer or a goroutine that
+//     sends the outcome back break a circle.
 //   - Within a proc a request is passed as it is, not copied: do not change what
 //     it points to after sending. Between procs it is encoded as CBOR, but a
 //     []byte that is large and all of the request is not copied there either.
@@ -98,6 +112,9 @@
 //     value knew is gone with the run. So are its timers, watches, links and
 //     deferred replies; those who watch it are not told. The bound on restarts
 //     per second is one of each proc.
+//   - A proc that is restarted by its host has a new id and none of the actors that
+//     were in the old one: refs to those are stale, and who needs them spawns them
+//     again.
 //   - An actor that belongs to the agent is not restarted, nor one that was
 //     abandoned: it may still run.
 package actor

@@ -127,6 +127,7 @@ type numbers struct{ got chan uint64 }
 
 func (n numbers) Deliver(e *wire.Envelope)    { n.got <- e.Call }
 func (n numbers) Gone(p id.Proc, cause error) {}
+func (n numbers) Cut(p id.Proc, cause error)  {}
 
 // MS-6: a proc that is started again with the id that it had takes no answer to
 // a call of its earlier life for one of its own.

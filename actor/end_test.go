@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -51,6 +52,7 @@ func (c *slowCaller) Deliver(e *wire.Envelope) {
 }
 
 func (c *slowCaller) Gone(p id.Proc, _ error) { c.note(p.Name + " is gone") }
+func (c *slowCaller) Cut(p id.Proc, _ error)  { c.note(p.Name + " is lost") }
 
 func (c *slowCaller) note(what string) {
 	c.mu.Lock()
@@ -255,6 +257,67 @@ func TestStopTheProcFromAHandler(t *testing.T) {
 		t.Log(p.Abandoned(), p.Err())
 		if _, ok := <-p.Done(); ok {
 			t.Error()
+		}
+	})
+}
+
+// closer sends three large messages, and a last one from Stop.
+type closer struct{ to actor.Port[[]byte] }
+
+var (
+	closerRun = actor.OnSend("closer.run", func(c *closer, ctx context.Context, to actor.Port[[]byte]) error {
+		c.to = to
+		for range 3 {
+			if err := to.Send(ctx, make([]byte, 30<<20)); err != nil {
+				return err
+			}
+		}
+		return actor.StopSelf(ctx)
+	})
+	closerType = actor.Define("closer", func(context.Context, actor.None) (*closer, error) { return &closer{}, nil }, closerRun)
+)
+
+func (c *closer) Stop(ctx context.Context) error {
+	self, err := actor.SelfOf(ctx)
+	if err == nil {
+		err = c.to.Send(ctx, []byte(fmt.Sprintf("bye from %s.%d", self.Actor.Name, self.Incarnation)))
+	}
+	return err
+}
+
+// MS-1: an actor sends from its Stop as itself: what it says last comes last.
+func TestMS1StopSendsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fs failures
+		n := actortest.NewNet(t)
+		_, there := n.Add("there", quiet())
+		here, ctx := n.Add("here", fs.config())
+		port, inbox, err := actor.NewPort[[]byte](there)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ref, err := closerType.Spawn(ctx, here.ID(), "closer", actor.None{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := closerRun.Send(ctx, ref, port); err != nil {
+			t.Fatal(err)
+		}
+		bound, cancel := context.WithTimeout(there, time.Minute)
+		defer cancel()
+		var got []string
+		for range 4 {
+			b, err := inbox.Recv(bound)
+			if err != nil {
+				t.Fatalf("after %q: %v; failed: %v", got, err, fs.all())
+			}
+			if len(b) > 100 {
+				b = []byte("large")
+			}
+			got = append(got, string(b))
+		}
+		if want := []string{"large", "large", "large", "bye from closer.1"}; !slices.Equal(got, want) {
+			t.Errorf("received %q, want %q", got, want)
 		}
 	})
 }

@@ -3,7 +3,9 @@ package actor
 import (
 	"errors"
 	"fmt"
+	"strings"
 
+	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
 )
@@ -30,6 +32,8 @@ var (
 	ErrInDoubt = errors.New("perhaps handled")
 	// ErrNoProc says that a ctx carries no sender.
 	ErrNoProc = errors.New("ctx does not belong to a proc")
+	// ErrSelfCall says that an actor has called itself, and would wait for itself.
+	ErrSelfCall = errors.New("an actor cannot call itself")
 	// ErrNameTaken says that a living actor has the name already.
 	ErrNameTaken = errors.New("actor name is taken")
 	// ErrNoType says that a proc was not given the actor type that it should spawn.
@@ -56,10 +60,19 @@ func (e *UndeliverableError) Error() string {
 	if e.Detail != "" {
 		s += ": " + e.Detail
 	}
-	if e.Cause != nil {
-		s += ": " + e.Cause.Error()
+	return s + addedBy(e.Cause, e.To.Proc, e.Reason)
+}
+
+// addedBy returns what cause adds to the text of an error that names proc and
+// reason already.
+func addedBy(cause error, proc id.Proc, reason wire.Reason) string {
+	if e, ok := cause.(*gateway.SendError); ok && e.To == proc && e.Reason == reason {
+		cause = e.Err
 	}
-	return s
+	if cause == nil || cause.Error() == reason.Error() {
+		return ""
+	}
+	return ": " + strings.TrimPrefix(cause.Error(), reason.Error()+": ")
 }
 
 // Unwrap returns the reason, the cause if there is one, and ErrInDoubt if that

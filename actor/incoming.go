@@ -34,12 +34,14 @@ func (in *incoming) run(c *cell) (err error) {
 	if in.span != nil {
 		defer in.span.over()
 	}
-	if in.env.Kind == wire.Call {
-		c.inHand.Store(&in.ticket)
+	switch {
+	case in.env.Kind != wire.Call:
+		err = in.entry.serve(c, in)
+	case c.takeUp(&in.ticket):
 		err = in.entry.serve(c, in)
 		c.inHand.Store(nil)
-	} else {
-		err = in.entry.serve(c, in)
+	default:
+		in.reject(c, c.queue.refusal(), "")
 	}
 	if err == nil && in.mine {
 		in.env.Forget() // newIncoming sets the rest
@@ -116,10 +118,7 @@ func (d *method[A, Req, Resp]) serveLater(c *cell, in *incoming, req Req) error 
 	reply := Reply[Resp]{to: remoteAnswer[Resp]{in, c}, ticket: &in.ticket, cell: c}
 	err := d.later(c.actor.(A), in.span.begin(c), req, reply)
 	in.span.end(err)
-	if err != nil {
-		reply.Fail(err)
-	}
-	return nil
+	return reply.end(err)
 }
 
 // remoteAnswer sends a reply to the proc that called.
@@ -134,43 +133,79 @@ func (r remoteAnswer[Resp]) answer(number uint64, v Resp, err error) bool {
 
 // answer answers a call with what v points to, or with err.
 func (in *incoming) answer(c *cell, number uint64, v any, err error) bool {
-	var body []byte
-	var parts []wire.Bulk
+	p := c.proc
+	r, ok := p.responses.Get().(*response)
+	if !ok {
+		r = new(response)
+	}
 	if err == nil {
-		body, parts, err = wire.MarshalParts(v) // the user's code, which may panic: before the ticket is settled
+		err = r.enc.Encode(&r.env, v) // the user's code, which may panic: before the ticket is settled
 	}
-	if !in.ticket.settle(number) {
-		return false
+	mine := in.ticket.settle(number)
+	if mine {
+		r.send(c, &in.env, err)
 	}
-	c.reply(&in.env, body, parts, err)
-	return true
+	r.env.Forget() // send sets the rest
+	p.responses.Put(r)
+	return mine
 }
 
-// reply answers the call with an encoded value, or with err. The actor waits
-// while the queue to the caller's process is full; the agent, who has to answer
-// others, does not (AC-11).
-func (c *cell) reply(call *wire.Envelope, body []byte, parts []wire.Bulk, err error) {
-	p := c.proc
-	e, ok := p.replies.Get().(*wire.Envelope)
-	if !ok {
-		e = new(wire.Envelope)
-	}
-	*e = wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: call.Call, To: call.From, From: call.To, Method: call.Method, Body: body, Parts: parts}
+// response is the answer to a call from another proc. The proc keeps it for the
+// next one.
+type response struct {
+	env wire.Envelope
+	enc wire.Encoder // env.Body is in it, if it is small
+}
+
+// send answers the call with what is encoded, or with err. The actor does not wait
+// while the queue to the caller's process is full: its outbox takes the answer.
+// That of the agent always does: it has to answer others (AC-11).
+func (r *response) send(c *cell, call *wire.Envelope, err error) {
+	p, e := c.proc, &r.env
+	e.Kind, e.TTL, e.Call, e.To, e.From, e.Method, e.Code = wire.Reply, wire.DefaultTTL, call.Call, call.From, call.To, call.Method, ""
 	if err != nil {
-		e.Code, e.Body = wireCode(err), clip(err.Error())
+		r.fail(err)
 	}
 	if c.parent == nil {
+		e.KeepBody()
 		p.post(*e)
-	} else {
-		err = p.route(e)
-		if errors.Is(err, wire.TooLarge) {
-			e.Code, e.Body, e.Parts = wireCode(err), clip(err.Error()), nil
-			err = p.route(e)
-		}
-		p.countLost(err)
+		return
 	}
-	e.Body, e.Parts = nil, nil
-	p.replies.Put(e)
+	err = p.send(p.ended, e)
+	if errors.Is(err, wire.TooLarge) {
+		r.fail(err)
+		err = p.send(p.ended, e)
+	}
+	if err != nil && reasonOf(err) == 0 {
+		r.sendLater(c)
+		return
+	}
+	p.countLost(err)
+}
+
+// sendLater is for an answer that finds no room on its way. The actor waits once
+// that is true of very many, until it has to stop.
+func (r *response) sendLater(c *cell) {
+	p, e := c.proc, &r.env
+	e.KeepBody()
+	if p.postReply(*e) {
+		return
+	}
+	c.mu.Lock()
+	run := c.runScope()
+	c.mu.Unlock()
+	err := p.send(run, e)
+	if err != nil && reasonOf(err) == 0 {
+		p.post(*e)
+		return
+	}
+	p.countLost(err)
+}
+
+// fail makes err the answer.
+func (r *response) fail(err error) {
+	r.env.Forget()
+	r.env.Code, r.env.Body = wireCode(err), clip(err.Error())
 }
 
 // giveBack returns a message that was not handled, or a call whose handler has

@@ -183,7 +183,8 @@ func (c *cell) stopKids(o order) {
 
 // Stopper is an actor that has something to clean up. Stop runs once, after
 // the last message and after the children have ended; not after a panic. Its
-// ctx ends with the budget of the stop.
+// ctx ends with the budget of the stop, and sends as the actor does, after what
+// it sent before (MS-1). The actor spawns nothing any more.
 type Stopper interface {
 	Stop(ctx context.Context) error
 }
@@ -197,7 +198,7 @@ func (c *cell) cleanUp(e *ending) {
 	c.mu.Lock()
 	deadline := e.deadline
 	c.mu.Unlock()
-	ctx, cancel := context.WithDeadline(c.proc.Context(context.Background()), deadline)
+	ctx, cancel := context.WithDeadline(c.lastCtx(), deadline)
 	defer cancel()
 	defer func() {
 		if v := recover(); v != nil {
@@ -207,6 +208,13 @@ func (c *cell) cleanUp(e *ending) {
 	if err := s.Stop(ctx); err != nil {
 		c.cleanUpFailed(e, &Failure{Err: fmt.Errorf("clean up: %w", err)})
 	}
+}
+
+// lastCtx is the ctx of the run for what it does after its end, which has ended
+// that one.
+func (c *cell) lastCtx() context.Context {
+	ctx := context.WithValue(context.Background(), senderKey{}, c.self())
+	return context.WithValue(ctx, incarnationKey{}, c.incarnation())
 }
 
 func (c *cell) cleanUpFailed(e *ending, f *Failure) {
@@ -228,6 +236,9 @@ func (c *cell) finish(f *Failure, abandoned bool) {
 	left, first := c.queue.finish(c, reason, abandoned)
 	if !first {
 		return
+	}
+	if !abandoned { // others may know the cell for a long time yet
+		c.actor = nil
 	}
 	c.rejectAll(left, c.queue.refusal())
 	c.failOwed(reason)

@@ -26,15 +26,15 @@ const (
 	Wait Full = iota
 	// Refuse gives the message back as ErrMailboxFull.
 	Refuse
-	// DropOldest makes room: the message that waits longest goes back to its
-	// sender as ErrMailboxFull.
+	// DropOldest makes room: of all messages that are not begun, the one that
+	// waits longest goes back to its sender as ErrMailboxFull. There is always
+	// room for one: no sender waits.
 	DropOldest
 )
 
 const (
 	defaultMailbox = 1024
-	maxBatch       = 32      // messages taken under one lock
-	maxParked      = 1 << 16 // messages kept beside a full mailbox
+	maxBatch       = 32 // messages taken under one lock
 )
 
 func (m Mailbox) limit() int {
@@ -66,22 +66,7 @@ type queue struct {
 	asleep  bool        // user messages wait for the next run
 	flow    *flow       // nil until the queue was full once
 
-	urgent atomic.Bool // system is not empty
-}
-
-// flow is what a queue needs once it has been full.
-type flow struct {
-	room   chan struct{}        // closed when there is room again; nil if nobody waits
-	parked []message            // from other procs, over the limit, in order, and notes that came after them
-	paused map[id.Proc]struct{} // procs that were told to hold back
-	told   id.Proc              // the last one of them; zero if there is none
-}
-
-// batch is what the running goroutine has taken.
-type batch struct {
-	user   [maxBatch]message // nil: nothing of it may be used again
-	n      int
-	system []message
+	urgent atomic.Bool // system is not empty, or something was dropped that the goroutine has taken
 }
 
 // begin locks q and returns the slot for one more message. If there is no
@@ -93,6 +78,20 @@ func (q *queue) begin(limit int) *message {
 	}
 	q.mu.Unlock()
 	return nil
+}
+
+// beginOrDrop is begin for a queue that drops what is old. Instead of a slot it
+// may return the message that makes room; with neither, one may try again.
+func (q *queue) beginOrDrop(c *cell, limit int) (slot *message, dropped message) {
+	q.mu.Lock()
+	if q.closed == 0 && !q.mustDrop(c, limit) {
+		return q.user.push(), nil
+	}
+	defer q.mu.Unlock()
+	if q.closed == 0 {
+		dropped = q.dropOldest(c)
+	}
+	return nil, dropped
 }
 
 // commit ends what begin began, and reports whether the caller has to start
@@ -148,40 +147,12 @@ func (q *queue) take(c *cell, b *batch, limit int, last bool) bool {
 	return some
 }
 
-// settle gives the slots of the last batch free.
-func (q *queue) settle(b *batch) {
-	for i := range q.held {
-		if b.user[i] == nil {
-			*q.user.at(q.user.done + uint32(i)) = nil
-		}
-	}
-	q.user.settle()
-	q.held = 0
-}
-
 // putBack returns system work that was taken and not handled.
 func (q *queue) putBack(system []message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.system = append(system, q.system...)
 	q.urgent.Store(len(q.system) > 0)
-}
-
-// claim returns the messages of b from i on, unless finish has claimed them.
-func (q *queue) claim(b *batch, i int) []message {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	end := b.n
-	if q.ended {
-		end = min(end, int(q.cut)+1)
-	}
-	if i >= end {
-		return nil
-	}
-	for k := i; k < end; k++ {
-		*q.user.at(q.user.done + uint32(k)) = nil
-	}
-	return b.user[i:end]
 }
 
 // suspend keeps user messages for the next run of the actor. With drop, those
@@ -204,23 +175,6 @@ func (q *queue) wakeUp() {
 	q.asleep = false
 }
 
-// keepRest puts the messages of b from i on back in front, if there may be
-// another run. What others have taken from there meanwhile leaves room enough.
-func (q *queue) keepRest(b *batch, i int) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.asleep || q.closed != 0 || q.ended {
-		return false
-	}
-	for k := b.n - 1; k >= i; k-- {
-		*q.user.at(q.user.done + uint32(k)) = nil
-		*q.user.unpop() = b.user[k]
-		b.user[k] = nil
-	}
-	b.n, q.held = min(b.n, i), min(q.held, int32(i))
-	return true
-}
-
 // putNote queues m behind the user messages, beyond the limit, and reports
 // whether the caller has to start the actor's goroutine. A queue that is closed
 // drops it.
@@ -238,96 +192,6 @@ func (q *queue) putNote(m message) (start bool) {
 	start = !q.running
 	q.running = true
 	return start
-}
-
-// takeSystem returns system work that came while a batch is being handled.
-func (q *queue) takeSystem() []message {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	s := q.system
-	q.system = nil
-	q.urgent.Store(false)
-	return s
-}
-
-// refill moves parked messages in, wakes senders that wait for room, and tells
-// procs that they may send again: under the lock, like a pause, so that neither
-// overtakes the other.
-func (q *queue) refill(c *cell, limit int) {
-	f := q.flow
-	for len(f.parked) > 0 && q.user.len() < limit {
-		*q.user.push() = f.parked[0]
-		f.parked[0] = nil
-		f.parked = f.parked[1:]
-	}
-	if len(f.parked) > 0 || q.user.len() > limit/2 {
-		return
-	}
-	q.wakeSenders()
-	q.resumeAll(c)
-}
-
-func (q *queue) resumeAll(c *cell) {
-	for p := range q.flow.paused {
-		c.proc.resume(c, p)
-	}
-	clear(q.flow.paused)
-	q.flow.told = id.Proc{}
-}
-
-// holdBack tells a proc, once, that there is no room.
-func (q *queue) holdBack(c *cell, from id.Proc) {
-	if q.flow.told == from {
-		return // of many messages in a row this is the first only
-	}
-	q.flow.told = from
-	if _, told := q.flow.paused[from]; !told {
-		q.flow.paused[from] = struct{}{}
-		c.proc.pause(c, from)
-	}
-}
-
-func (q *queue) wakeSenders() {
-	if q.flow != nil && q.flow.room != nil {
-		close(q.flow.room)
-		q.flow.room = nil
-	}
-}
-
-// roomy returns a channel that is closed when there may be room again.
-func (q *queue) roomy() <-chan struct{} {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed != 0 || q.user.len()+int(q.held) == 0 { // no take would close it
-		now := make(chan struct{})
-		close(now)
-		return now
-	}
-	f := q.flows()
-	if f.room == nil {
-		f.room = make(chan struct{})
-	}
-	return f.room
-}
-
-func (q *queue) flows() *flow {
-	if q.flow == nil {
-		q.flow = &flow{paused: make(map[id.Proc]struct{})}
-	}
-	return q.flow
-}
-
-// dropOldest removes and returns the user message that waits longest, if any.
-func (q *queue) dropOldest() message {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.user.len() == 0 {
-		return nil
-	}
-	slot := q.user.pop()
-	m := *slot
-	*slot = nil
-	return m
 }
 
 // close refuses user messages from now on. With keep, those that wait are
@@ -367,10 +231,10 @@ func (q *queue) idle() bool {
 }
 
 // load returns how many user messages wait, and whether any is being handled.
-func (q *queue) load() (waiting int, busy bool) {
+func (q *queue) load(c *cell) (waiting int, busy bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	waiting = q.user.len()
+	waiting = q.waiting(c)
 	if q.flow != nil {
 		waiting += len(q.flow.parked)
 	}
@@ -384,33 +248,51 @@ func (q *queue) refusal() wire.Reason {
 	return q.closed
 }
 
+// over reports whether finish was called.
+func (q *queue) over() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.ended
+}
+
 // putIncoming queues a message from another proc, or parks it and tells the
 // proc to hold back. dropped is the message that made room.
 func (q *queue) putIncoming(c *cell, in *incoming) (taken, start bool, dropped message) {
-	box := c.typ.mailbox
-	limit := box.limit()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed != 0 {
+	slot, parked, dropped := q.seat(c, &in.env.From.Proc)
+	if slot == nil {
 		return false, false, nil
 	}
-	if q.user.len()+int(q.held) >= limit || q.flow != nil && len(q.flow.parked) > 0 {
-		switch {
-		case box.Full == Wait && len(q.flows().parked) < maxParked:
-			q.flow.parked = append(q.flow.parked, in)
-			q.holdBack(c, in.env.From.Proc)
-			return true, false, nil
-		case box.Full == DropOldest && q.user.len() > 0:
-			slot := q.user.pop()
-			dropped, *slot = *slot, nil
-		default:
-			return false, false, nil
-		}
+	*slot = in
+	if !parked {
+		start = !q.running
+		q.running = true
 	}
-	*q.user.push() = in
-	start = !q.running
-	q.running = true
 	return true, start, dropped
+}
+
+// seat returns the slot for one more message from the proc from, if there is one:
+// in the queue, or beside it, in which case from is told to hold back. dropped is
+// the message that made room. Its caller has the lock.
+func (q *queue) seat(c *cell, from *id.Proc) (slot *message, parked bool, dropped message) {
+	box := &c.typ.mailbox
+	switch {
+	case q.closed != 0:
+		return nil, false, nil
+	case q.user.len()+int(q.held) < box.limit() && (q.flow == nil || len(q.flow.parked) == 0):
+	case box.Full == Wait && len(q.flows().parked) < maxParked:
+		q.flow.parked = append(q.flow.parked, nil)
+		q.holdBack(c, *from)
+		return &q.flow.parked[len(q.flow.parked)-1], true, nil
+	case box.Full == DropOldest:
+		if q.mustDrop(c, box.limit()) {
+			dropped = q.dropOldest(c)
+		}
+	default:
+		return nil, false, nil
+	}
+	return q.user.push(), false, dropped
 }
 
 // finish refuses everything from now on and returns what is left. Only the

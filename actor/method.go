@@ -76,6 +76,10 @@ func (m Method[A, Req, Resp]) Send(ctx context.Context, to Ref[A], req Req) erro
 // Call sends req and waits for the reply. It ends with the first of: the
 // reply, the handler's error, an *UndeliverableError, the cause of ctx (MS-4).
 // When ctx ends first, the message may still be handled; its reply is ignored.
+//
+// A Call of the actor whose ctx it is, also by a goroutine that its handler has
+// started, is ErrSelfCall. Two actors that call each other at the same time wait
+// for each other until ctx ends: nobody looks for such a cycle.
 func (m Method[A, Req, Resp]) Call(ctx context.Context, to Ref[A], req Req) (Resp, error) {
 	s, t := originOf(ctx)
 	if s == nil {
@@ -84,14 +88,15 @@ func (m Method[A, Req, Resp]) Call(ctx context.Context, to Ref[A], req Req) (Res
 	}
 	sp := s.span(t, to.id, m.def.name, true)
 	if to.id.Proc != s.proc.id {
-		return m.def.callOut(ctx, s, sp, to.id, req)
+		return m.def.callOut(ctx, s, sp, to.id, req, nil)
 	}
 	return m.def.call(ctx, s, sp, to.id.Name, req)
 }
 
 // After sends req to the actor whose handler's ctx this is, after d, ahead of
 // what others have sent meanwhile (AC-1). stop reports whether it came in time.
-// A timer that fires after the actor's end does nothing.
+// A timer ends with the ctx of the run that has set it: an actor that has to stop
+// gets no more of them.
 func (m Method[A, Req, Resp]) After(ctx context.Context, d time.Duration, req Req) (stop func() bool, err error) {
 	s, trace := originOf(ctx)
 	if s == nil {
@@ -100,7 +105,11 @@ func (m Method[A, Req, Resp]) After(ctx context.Context, d time.Duration, req Re
 	if s.cell == nil || !s.cell.typ.has(m.def) {
 		return nil, fmt.Errorf("timer for %s: %w: the ctx is not that of an actor with this method", m.def.name, ErrNoMethod)
 	}
-	t := time.AfterFunc(d, func() {
+	run := s.cell.runOf(s)
+	if run == nil {
+		return func() bool { return false }, nil
+	}
+	return run.timer(d, func() {
 		a := &alarm[A, Req, Resp]{request[A, Req, Resp]{method: m.def, req: req, from: s}}
 		if sp := s.span(trace, s.id(), m.def.name, false); sp != nil {
 			sp.queued = time.Now()
@@ -108,8 +117,7 @@ func (m Method[A, Req, Resp]) After(ctx context.Context, d time.Duration, req Re
 		} else {
 			s.cell.order(a)
 		}
-	})
-	return t.Stop, nil
+	}), nil
 }
 
 // Port returns a port that leads to this method of the actor.
@@ -121,6 +129,7 @@ func (m Method[A, Req, Resp]) Port(to Ref[A]) Port[Req] {
 type entry interface {
 	wireName() string
 	serve(c *cell, in *incoming) error // a message from another proc
+	newRun(h *heading) run             // nil if its requests are not plain
 }
 
 // MethodOf is any Method of actors of type A.

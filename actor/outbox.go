@@ -14,31 +14,77 @@ import (
 // takes nothing holds up no other; it goes when it is empty.
 type outboxes struct {
 	mu    sync.Mutex // guards the following
-	to    map[id.Proc][]wire.Envelope
+	to    map[id.Proc]*outbox
 	empty chan struct{} // closed when there are none; nil if nobody waits
 }
 
-// maxOutbox bounds what a proc owes to another one that does not take it.
-// Beyond it messages to that one are dropped and counted (Proc.Lost).
-const maxOutbox = 1 << 16
+// outbox is what one proc has not taken yet.
+type outbox struct {
+	queue []wire.Envelope
+	bytes int // of the replies in queue, and of those that flush is at
+	taken int // of the replies that flush is at
+}
 
-// post queues e. It never blocks, and keeps order.
-func (p *Proc) post(e wire.Envelope) {
+const (
+	// maxOutbox bounds what a proc owes to another one that does not take it.
+	// Beyond it messages to that one are dropped and counted (Proc.Lost), but
+	// for those that there are no more of than watches, and pauses before them.
+	maxOutbox = 1 << 16
+	// maxAnswers bounds the bytes of the replies among that: who has more of them
+	// waits.
+	maxAnswers = 64 << 20
+)
+
+// post queues e. It never blocks, and keeps order. It reports false if e was
+// dropped.
+func (p *Proc) post(e wire.Envelope) bool {
 	o := &p.outboxes
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	queue, running := o.to[e.To.Proc]
-	if len(queue) >= maxOutbox && e.Kind != wire.Down { // there are no more of those than watches
+	b := o.to[e.To.Proc]
+	if b != nil && len(b.queue) >= maxOutbox && e.Kind != wire.Down && e.Kind != wire.Resume {
 		p.lost.Add(1)
-		return
+		return false
 	}
-	if o.to == nil {
-		o.to = make(map[id.Proc][]wire.Envelope)
+	p.postLocked(b, e)
+	return true
+}
+
+// postReply is post for a reply. It reports false if the outbox has no room.
+func (p *Proc) postReply(e wire.Envelope) bool {
+	o := &p.outboxes
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	b := o.to[e.To.Proc]
+	if b != nil && (len(b.queue) >= maxOutbox || b.bytes > 0 && b.bytes+replySize(&e) > maxAnswers) {
+		return false
 	}
-	o.to[e.To.Proc] = append(queue, e)
-	if !running {
+	p.postLocked(b, e)
+	return true
+}
+
+// postLocked adds e to b, or to a new outbox if that is nil.
+func (p *Proc) postLocked(b *outbox, e wire.Envelope) {
+	o := &p.outboxes
+	if b == nil {
+		b = &outbox{}
+		if o.to == nil {
+			o.to = make(map[id.Proc]*outbox)
+		}
+		o.to[e.To.Proc] = b
 		go p.flush(e.To.Proc) // ends when the queue is empty
 	}
+	b.queue = append(b.queue, e)
+	b.bytes += replySize(&e)
+}
+
+// replySize returns how many bytes e has if it is a reply, which only its caller
+// bounds.
+func replySize(e *wire.Envelope) int {
+	if e.Kind != wire.Reply {
+		return 0
+	}
+	return len(e.Body) + wire.PartsLen(e.Parts)
 }
 
 func (p *Proc) flush(to id.Proc) {
@@ -59,14 +105,15 @@ func (o *outboxes) len() int {
 	return len(o.to)
 }
 
-// lastWords is how long the end of a proc waits for a proc elsewhere to take
-// what was posted to it. Those in the same process always do, at once.
+// lastWords is how long the end of a proc that was not drained waits for a proc
+// elsewhere to take what was posted to it. Those in the same process always do, at
+// once.
 const lastWords = 500 * time.Millisecond
 
 // sent waits until all that was posted is on its way, so that the answers of a
 // proc come before the news of its end. Only the end of the proc waits, and
-// not for long.
-func (o *outboxes) sent() {
+// not for longer than patience.
+func (o *outboxes) sent(patience time.Duration) {
 	o.mu.Lock()
 	if len(o.to) == 0 {
 		o.mu.Unlock()
@@ -75,7 +122,7 @@ func (o *outboxes) sent() {
 	empty := make(chan struct{})
 	o.empty = empty
 	o.mu.Unlock()
-	bound := time.NewTimer(lastWords)
+	bound := time.NewTimer(patience)
 	defer bound.Stop()
 	select {
 	case <-empty:
@@ -87,7 +134,8 @@ func (o *outboxes) sent() {
 func (o *outboxes) take(to id.Proc) []wire.Envelope {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	queue := o.to[to]
+	b := o.to[to]
+	queue := b.queue
 	if len(queue) == 0 {
 		delete(o.to, to)
 		if len(o.to) == 0 && o.empty != nil {
@@ -95,7 +143,9 @@ func (o *outboxes) take(to id.Proc) []wire.Envelope {
 			o.empty = nil
 		}
 	} else {
-		o.to[to] = nil
+		b.queue = nil
+		b.bytes -= b.taken
+		b.taken = b.bytes
 	}
 	return queue
 }

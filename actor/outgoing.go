@@ -99,6 +99,9 @@ func (c *calls) remove(n uint64) (outCall, bool) {
 func (c *calls) lose(which func(id.Proc) bool, l loss) []outCall {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.waiting) == 0 {
+		return nil
+	}
 	var found []outCall
 	for n, call := range c.waiting {
 		switch {
@@ -124,9 +127,10 @@ func (c *calls) again(n uint64) {
 }
 
 // outgoing is a message to another proc, on its sender's side. Its method keeps
-// it for the next one, so that sending costs one allocation, the body.
+// it for the next one, so that sending costs no allocation.
 type outgoing[Req, Resp any] struct {
 	env  wire.Envelope
+	enc  wire.Encoder // env.Body is in it, if it is small
 	req  Req
 	span *span // nil for most
 
@@ -146,7 +150,7 @@ func (d *method[A, Req, Resp]) newOutgoing() *outgoing[Req, Resp] {
 
 // reuse keeps o, which nobody else knows any more, for the next message.
 func (o *outgoing[Req, Resp]) reuse(d *sync.Pool) {
-	*o = outgoing[Req, Resp]{}
+	*o = outgoing[Req, Resp]{enc: o.enc}
 	d.Put(o)
 }
 
@@ -157,7 +161,7 @@ func (o *outgoing[Req, Resp]) take(e wire.Envelope) {
 	case e.Code != "":
 		o.err = &RemoteError{From: o.env.To, Method: o.env.Method, Code: e.Code, Text: string(e.Body)}
 	default:
-		if err := wire.UnmarshalParts(e.Body, e.Parts, &o.resp); err != nil {
+		if err := e.Unmarshal(&o.resp); err != nil {
 			o.err = fmt.Errorf("reply to %s of %s: %w: %w", o.env.Method, o.env.To, ErrMalformed, err)
 		}
 		e.ReleaseBody()
@@ -171,7 +175,9 @@ func (o *outgoing[Req, Resp]) fail(l loss) {
 	o.done <- struct{}{}
 }
 
-func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, sp *span, to id.Actor, req Req) (resp Resp, err error) {
+// callOut calls an actor in another proc. late, if not nil, gets a reply that comes
+// after the end of ctx.
+func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, sp *span, to id.Actor, req Req, late func(*Proc, Resp)) (resp Resp, err error) {
 	p := s.proc
 	o := d.newOutgoing()
 	o.req, o.span, o.done = req, sp, p.getDone()
@@ -198,7 +204,11 @@ func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, sp *span,
 		select {
 		case <-o.done:
 		case <-end: // o belongs to whoever brings the answer, if anybody does
-			p.calls.remove(number) // a late reply is ignored
+			if late != nil {
+				go o.waitLonger(p, late) // ends with the session, or the proc
+			} else {
+				p.calls.remove(number) // a late reply is ignored
+			}
 			return resp, fmt.Errorf("call %s of %s: %w", d.name, to, context.Cause(ctx))
 		}
 	}
@@ -206,6 +216,14 @@ func (d *method[A, Req, Resp]) callOut(ctx context.Context, s *sender, sp *span,
 	p.putDone(o.done)
 	o.reuse(&d.outgoings)
 	return resp, err
+}
+
+// waitLonger waits for a reply after the end of the caller's ctx.
+func (o *outgoing[Req, Resp]) waitLonger(p *Proc, late func(*Proc, Resp)) {
+	<-o.done
+	if o.err == nil {
+		late(p, o.resp)
+	}
 }
 
 func (d *method[A, Req, Resp]) sendOut(ctx context.Context, s *sender, sp *span, to id.Actor, req Req) error {
@@ -235,17 +253,16 @@ func (o *outgoing[Req, Resp]) seal(ctx context.Context, s *sender, k wire.Kind, 
 	if err := s.proc.held.wait(ctx, to); err != nil {
 		return fmt.Errorf("%s of %s: waiting for room in its mailbox: %w", method, to, err)
 	}
-	body, parts, err := wire.MarshalParts(&o.req)
-	if err != nil {
+	e := &o.env
+	if err := o.enc.Encode(e, &o.req); err != nil {
 		u := &UndeliverableError{To: to, Method: method, Reason: wire.Malformed, Cause: err}
 		if errors.Is(err, wire.TooLarge) {
 			u.Reason = wire.TooLarge
 		}
 		return u
 	}
-	e := &o.env
-	e.Kind, e.TTL, e.To, e.From, e.Method, e.Body, e.Parts = k, wire.DefaultTTL, to, s.id(), method, body, parts
-	e.Trace = o.span.send(ctx, len(body)+wire.PartsLen(parts))
+	e.Kind, e.TTL, e.To, e.From, e.Method = k, wire.DefaultTTL, to, s.id(), method
+	e.Trace = o.span.send(ctx, len(e.Body)+wire.PartsLen(e.Parts))
 	return nil
 }
 

@@ -60,13 +60,14 @@ type Proc struct {
 	main  sender // callers outside any actor
 
 	base      context.Context // bounds what is sent for nobody who waits; ends with the proc
+	ended     context.Context // has ended: bounds what does not wait for its way
 	cancel    context.CancelCauseFunc
 	names     atomic.Uint64        // made-up names
 	lost      atomic.Uint64        // replies and returns that could not be sent, and the like
 	dones     sync.Pool            // of chan struct{} with room for one
 	lastTo    atomic.Pointer[cell] // whom a message from elsewhere was for: saves the look-up
 	incomings sync.Pool            // of *incoming
-	replies   sync.Pool            // of *wire.Envelope
+	responses sync.Pool            // of *response
 	workers   workers
 	calls     calls
 	held      heldBack
@@ -100,6 +101,9 @@ func NewProc(cfg Config) (*Proc, error) {
 	cfg.StopBound = cmp.Or(cfg.StopBound, defaultStopBound)
 	p := &Proc{id: cfg.ID, cfg: cfg, types: map[string]AnyType{}, done: make(chan struct{})}
 	p.base, p.cancel = context.WithCancelCause(context.Background())
+	var end context.CancelFunc
+	p.ended, end = context.WithCancel(context.Background())
+	end()
 	p.main.proc = p
 	p.rate.bucket = cfg.RestartRate.Bucket(defaultRestartRate)
 	p.dones.New = func() any { return make(chan struct{}, 1) }
@@ -157,6 +161,18 @@ func ProcOf(ctx context.Context) (id.Proc, error) {
 	return s.proc.id, nil
 }
 
+// GatewayOf returns the gateway of the proc that ctx sends from.
+func GatewayOf(ctx context.Context) (*gateway.Gateway, error) {
+	s, err := senderOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.proc.cfg.Gateway == nil {
+		return nil, fmt.Errorf("proc %v has no gateway: it talks to no other", s.proc.id)
+	}
+	return s.proc.cfg.Gateway, nil
+}
+
 // Done returns a channel that is closed when the proc has ended: every actor
 // has, or was abandoned.
 func (p *Proc) Done() <-chan struct{} { return p.done }
@@ -177,7 +193,8 @@ func (p *Proc) Abandoned() []id.Actor {
 }
 
 // Lost returns how many answers and returned messages could not be sent, or
-// came too late for anybody to want them.
+// came too late for anybody to want them. Those are among them that were more than
+// 65,536 for one proc that takes nothing.
 func (p *Proc) Lost() uint64 { return p.lost.Load() }
 
 // Drain ends the proc: nothing is spawned any more, every actor handles what
@@ -223,17 +240,21 @@ func (p *Proc) beginEnd(drain bool, budget time.Duration, why error) {
 		k.stop(drain, deadline, why)
 	}
 	if first {
-		go p.end(why)
+		words := lastWords
+		if drain { // what it was about is the answers
+			words = max(words, min(budget, p.cfg.StopBound))
+		}
+		go p.end(why, words)
 	}
 }
 
-// end waits until the actors have ended, and ends the agent after them. It is
-// done when Done is closed.
-func (p *Proc) end(why error) {
+// end waits until the actors have ended, and ends the agent after them. words is
+// how long those may take who were answered. It is done when Done is closed.
+func (p *Proc) end(why error, words time.Duration) {
 	p.actorsEnded()
 	<-p.agent.stop(true, time.Now().Add(p.cfg.StopBound), why)
 	if p.cfg.Gateway != nil {
-		p.outboxes.sent()
+		p.outboxes.sent(words)
 		p.cfg.Gateway.Unbind(p.id, why)
 	}
 	p.calls.close()

@@ -315,3 +315,73 @@ func TestDrainThroughTheAgent(t *testing.T) {
 		}
 	})
 }
+
+// Who gives a Spawn in another proc up leaves no actor there: it is stopped when
+// it was made, and its name is free again.
+func TestSpawnGivenUp(t *testing.T) {
+	slow := actor.Define("slow", func(context.Context, actor.None) (*far, error) {
+		<-time.After(time.Second) // and does not look at its ctx
+		return &far{}, nil
+	}, farAll)
+	for _, name := range []string{"named", ""} {
+		t.Run(fmt.Sprintf("name %q", name), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := actortest.NewNet(t)
+				there, _ := n.Add("there", quietWith(slow))
+				_, ctx := n.Add("here", quiet())
+				short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+				defer cancel()
+				if _, err := slow.Spawn(short, there.ID(), name, actor.None{}); !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v, want the end of ctx", err)
+				}
+				<-time.After(5 * time.Second)
+				for _, a := range there.Status().Actors {
+					if a.Type == "slow" {
+						t.Errorf("actor %q is still there", a.Name)
+					}
+				}
+				if _, err := slow.Spawn(ctx, there.ID(), name, actor.None{}); err != nil {
+					t.Errorf("the next one: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A caller whose process takes nothing holds up nobody but itself: the actor that
+// has answered it goes on to others, and the answers wait for the caller.
+func TestAnswersOfAStuckCaller(t *testing.T) {
+	const calls, size = 20, 1 << 20
+	large := actor.On("far.large", func(_ *far, _ context.Context, n int) ([]byte, error) { return make([]byte, n), nil })
+	typ := actor.Define("large", func(context.Context, actor.None) (*far, error) { return &far{}, nil }, farHang, large)
+	synctest.Test(t, func(t *testing.T) {
+		n := actortest.NewNet(t)
+		there, tctx := n.Add("there", quietWith(typ))
+		_, ctx := n.Add("here", quiet())
+		ref, err := typ.Spawn(tctx, there.ID(), "far", actor.None{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { farHang.Call(ctx, ref, time.Second) })
+		synctest.Wait()
+		for range calls {
+			wg.Go(func() {
+				if b, err := large.Call(ctx, ref, size); len(b) != size || err != nil {
+					t.Errorf("an answer of %d bytes, %v; want %d", len(b), err, size)
+				}
+			})
+		}
+		synctest.Wait()
+		n.Cut(there) // the session takes 4 MiB more, and waits
+		begin := time.Now()
+		if _, err := farHang.Call(tctx, ref, 0); err != nil || time.Since(begin) > time.Second {
+			t.Errorf("another caller is answered after %v: %v", time.Since(begin), err)
+		}
+		if s := there.Status(); s.Posted != 1 || s.Lost != 0 {
+			t.Errorf("answers wait for %d procs, %d are lost; want 1 and 0", s.Posted, s.Lost)
+		}
+		n.Heal(there)
+		wg.Wait()
+	})
+}

@@ -28,6 +28,15 @@ func (r Reply[T]) Fail(err error) error {
 	return r.give(none, err)
 }
 
+// end is the end of the handler that got r. It returns err if that is no answer,
+// since there is one already: nobody waits for it then.
+func (r Reply[T]) end(err error) error {
+	if err == nil || r.Fail(err) == nil || r.cell.gone.Load() { // abandoned: the call was failed
+		return nil
+	}
+	return err
+}
+
 func (r Reply[T]) give(v T, err error) error {
 	if r.to == nil {
 		return ErrAnswered

@@ -10,6 +10,15 @@ import (
 	"github.com/hyperactor/hyperactor/wire"
 )
 
+// An actor is a cell, and each run of it has a scope: its context, and the sender
+// that it is (see SelfOf). The scope of the first run is a part of the cell, and
+// is also where the cell's mu is; that of a later one is a runScope, in runs,
+// which is in rare. Who may call what:
+//
+//	the actor's goroutine                     ctx, runCtx, lastCtx, self, starts, ready, rest, owe
+//	the actor's goroutine, or who has c.mu    runScope
+//	anybody                                   runs, runOf, cancelRun, incarnation, restartable, bury, pause, paid, failOwed
+
 // rare is what few actors have. Those that were spawned without it get it when
 // they need it.
 type rare struct {
@@ -129,6 +138,16 @@ func (c *cell) runScope() *scope {
 		}
 	}
 	return &c.scope
+}
+
+// runOf returns the scope of the run that s is, or nil if that is over.
+func (c *cell) runOf(s *sender) *scope {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if run := c.runScope(); &run.sender == s {
+		return run
+	}
+	return nil
 }
 
 // cancelRun ends the context of the run.

@@ -58,7 +58,7 @@ type scope struct {
 	cause error // not nil once it has ended
 	after map[*func()]struct{}
 	end   *ending // not nil once it has to end
-	rare  *rare   // written by the actor's goroutine alone, which may read it at any time
+	rare  *rare   // set by the actor's goroutine alone, which need not lock to read it
 }
 
 // Deadline reports that there is none.
@@ -104,18 +104,52 @@ func (s *scope) AfterFunc(f func()) (stop func() bool) {
 		go f() // as context.AfterFunc does
 		return func() bool { return false }
 	}
-	entry := &f
+	s.addAfter(&f)
+	return func() bool { return s.removeAfter(&f) }
+}
+
+// timer calls f after d, unless the scope ends first. Nothing remains of it then.
+func (s *scope) timer(d time.Duration, f func()) (stop func() bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return func() bool { return false }
+	}
+	var t *time.Timer
+	end := func() {
+		t.Stop()
+		f = nil // a timer that was stopped may stay in its heap for long
+	}
+	t = time.AfterFunc(d, func() {
+		if s.removeAfter(&end) { // whoever removes it decides, and has f
+			f()
+		}
+	})
+	s.addAfter(&end)
+	return func() bool {
+		inTime := s.removeAfter(&end)
+		if inTime {
+			end()
+		}
+		return inTime
+	}
+}
+
+// addAfter has f called when the scope ends. Its caller has the lock.
+func (s *scope) addAfter(f *func()) {
 	if s.after == nil {
 		s.after = make(map[*func()]struct{})
 	}
-	s.after[entry] = struct{}{}
-	return func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		_, waits := s.after[entry]
-		delete(s.after, entry)
-		return waits
-	}
+	s.after[f] = struct{}{}
+}
+
+// removeAfter undoes addAfter. It reports whether that is in time.
+func (s *scope) removeAfter(f *func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, waits := s.after[f]
+	delete(s.after, f)
+	return waits
 }
 
 // cancel ends the scope; the first cause stays.

@@ -80,6 +80,9 @@ func (s *ties) take(from id.Actor, key tieKey) *tie {
 
 // takeGone is take for all ties with actors of p.
 func (s *ties) takeGone(p id.Proc) []*tie {
+	if len(s.by[p]) == 0 {
+		return nil
+	}
 	all := slices.Collect(maps.Values(s.by[p]))
 	for _, t := range all {
 		s.close(t)

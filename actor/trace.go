@@ -25,13 +25,15 @@ type traced struct {
 // that never had one, costs nothing.
 func ContextWithTrace(parent context.Context, t wire.Trace) context.Context {
 	s, _ := originOf(parent)
-	if !t.Valid() {
-		t.State = ""
+	origin, bare := &traced{sender: s}, t
+	bare.State = ""
+	switch {
+	case t.Valid():
+		origin.trace = &t
+	case bare.Valid():
+		origin.trace = &bare
 	}
-	if !t.Valid() {
-		return context.WithValue(parent, senderKey{}, &traced{sender: s})
-	}
-	return context.WithValue(parent, senderKey{}, &traced{s, &t})
+	return context.WithValue(parent, senderKey{}, origin)
 }
 
 // TraceFrom returns the trace that what is sent with ctx is a part of, if there is one.

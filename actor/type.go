@@ -51,7 +51,13 @@ func (t *Type[A, P]) Name() string { return t.kind.name }
 // Spawn starts an actor of this type, called name, in the proc p, and returns
 // once it was made. If name is empty the proc makes one up. An error means that
 // there is no such actor: the proc has no such type (ErrNoType), a living actor
-// has the name (ErrNameTaken), make failed, or ctx ended first.
+// has the name (ErrNameTaken), make failed, or ctx ended first. In another proc
+// make goes on then, and the actor is stopped when it was made; its name is taken
+// until that. Only an error that is ErrInDoubt, because the way to the proc was
+// lost, leaves it open whether there is an actor.
+//
+// A proc of a host can be reached once it is ready; the error is ErrNoRoute
+// before. One that was restarted has another id and no actors.
 //
 // With the ctx of a handler and p its own proc, the new actor is that actor's
 // child: it ends before its parent, and its failure is its parent's affair.
@@ -81,7 +87,9 @@ func (t *Type[A, P]) spawn(ctx context.Context, p id.Proc, name string, params P
 	if err != nil {
 		return id.Actor{}, err
 	}
-	return SpawnActor.Call(ctx, AgentOf(p), SpawnRequest{Type: t.kind.name, Name: name, Params: body})
+	d, to := SpawnActor.def, AgentOf(p).id
+	req := SpawnRequest{Type: t.kind.name, Name: name, Params: body}
+	return d.callOut(ctx, s, s.span(trace, to, d.name, true), to, req, stopLate)
 }
 
 // AnyType is a Type of any kind of actor. A proc is given those that can be

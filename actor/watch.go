@@ -40,11 +40,7 @@ type DownError struct {
 }
 
 func (e *DownError) Error() string {
-	s := fmt.Sprintf("actor %s has ended: %s", e.Actor, e.Reason.Error())
-	if e.Cause != nil {
-		s += ": " + e.Cause.Error()
-	}
-	return s
+	return fmt.Sprintf("actor %s has ended: %s", e.Actor, e.Reason.Error()) + addedBy(e.Cause, e.Actor.Proc, e.Reason)
 }
 
 // Unwrap returns the reason and the cause.
@@ -103,8 +99,13 @@ func Watch[A any](ctx context.Context, ref Ref[A]) (Monitor, error) {
 // called from any goroutine.
 type Monitor struct{ tie *tie }
 
-// Actor returns who is watched.
-func (m Monitor) Actor() id.Actor { return m.tie.peer }
+// Actor returns who is watched; nobody, if m is zero.
+func (m Monitor) Actor() id.Actor {
+	if m.tie == nil {
+		return id.Actor{}
+	}
+	return m.tie.peer
+}
 
 // Stop ends the watch. It reports whether that was in time: Down has not been
 // called for it, and will not be. It does not wait.
@@ -253,7 +254,14 @@ func (p *Proc) hear(e *wire.Envelope, f *Failure) {
 
 func (p *Proc) hearWatch(e *wire.Envelope, key tieKey) {
 	t := &tie{key: key, peer: e.From, cell: p.cell(e.To.Name), link: e.Method == linkMethod}
-	if t.cell == nil || !p.acceptTie(t) {
+	ok, instead := t.cell != nil, (*tie)(nil)
+	if ok {
+		ok, instead = p.acceptTie(t)
+	}
+	if instead != nil {
+		p.tellEnd(t.cell.id(), instead, wire.ActorStopped, nil)
+	}
+	if !ok {
 		p.tell(wire.Envelope{
 			Kind: wire.Down, TTL: wire.DefaultTTL, To: e.From, From: e.To, Call: e.Call, Reason: wire.NoActor,
 		}, nil)
@@ -262,23 +270,25 @@ func (p *Proc) hearWatch(e *wire.Envelope, key tieKey) {
 
 // acceptTie adds a tie that the other end has made. It reports false if ours
 // has ended. When two actors link each other at the same time, the link stays
-// that was made by the one whose name comes first.
-func (p *Proc) acceptTie(t *tie) bool {
+// that was made by the one whose name comes first; if that is t, the other one
+// is instead, which is off the table.
+func (p *Proc) acceptTie(t *tie) (ok bool, instead *tie) {
 	p.ties.Lock()
 	defer p.ties.Unlock()
 	if !t.cell.bind() {
-		return false
+		return false, nil
 	}
 	if t.link {
 		if ours := p.ties.linked(t.cell, t.peer); ours != nil && !ours.key.theirs {
 			if t.cell.id().String() < t.peer.String() {
-				return true
+				return true, nil
 			}
 			p.ties.forget(ours)
+			instead = ours
 		}
 	}
 	p.ties.add(t)
-	return true
+	return true, instead
 }
 
 // hearDown tells our end of a tie, once, that the other one has ended.
@@ -297,7 +307,7 @@ func (p *Proc) countTies() int {
 	return p.ties.len()
 }
 
-// loseTies is told that the proc gone has ended or cannot be reached.
+// loseTies is told that the proc gone has ended.
 func (p *Proc) loseTies(gone id.Proc, cause error) {
 	p.ties.Lock()
 	lost := p.ties.takeGone(gone)

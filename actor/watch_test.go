@@ -428,3 +428,11 @@ func TestMS4GoneEndsCallsTogether(t *testing.T) {
 		})
 	}
 }
+
+// LinkDown and WaitFor say nothing of a monitor: the zero one watches nobody.
+func TestZeroMonitor(t *testing.T) {
+	var m actor.Monitor
+	if a := m.Actor(); !a.IsZero() || m.Stop() {
+		t.Errorf("the zero Monitor watches %v", a)
+	}
+}

@@ -18,6 +18,8 @@
 package authority
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -152,23 +154,49 @@ func (i *Issuer) Host() string { return i.name.Host }
 // Until returns when the issuer expires, and with it all that it issued.
 func (i *Issuer) Until() time.Time { return i.cert.NotAfter }
 
-// Proc makes the credentials of a proc of this host, in memory. They are valid
-// as long as asked for, or as long as the issuer if that is shorter.
+// Proc makes the credentials of a proc of this host, in memory and with the
+// key. They are valid as long as asked for, or as long as the issuer if that is
+// shorter.
 func (i *Issuer) Proc(p id.Proc, valid time.Duration) (Credentials, error) {
-	name := ProcName(i.name.Fleet, p)
-	if err := name.check(); err != nil {
-		return Credentials{}, err
-	}
-	if p.Host != i.name.Host || p.Name == "" {
-		return Credentials{}, fmt.Errorf("%w: %s cannot issue to %v", ErrOtherHost, i.name.Host, p)
-	}
-	cert, key, err := i.leaf(name, valid)
+	public, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return Credentials{}, err
 	}
-	c := Credentials{name, certificates(cert, i.cert), key, i.trust}
-	if _, err := i.trust.Verify(c.Chain, time.Now()); err != nil {
+	chain, err := i.certify(p, public, valid)
+	if err != nil {
 		return Credentials{}, err
 	}
-	return c, nil
+	return newCredentials(chain, key, i.trust)
+}
+
+// Grant certifies that whoever has the private key of public, which is one of
+// Ed25519, is a proc of this host. It returns what Granted makes credentials
+// from, which is no secret. They are valid as those of Proc.
+func (i *Issuer) Grant(p id.Proc, public []byte, valid time.Duration) ([]byte, error) {
+	if len(public) != ed25519.PublicKeySize {
+		return nil, fmt.Errorf("certificate for %v: a public key of %d bytes, those of Ed25519 have %d", p, len(public), ed25519.PublicKeySize)
+	}
+	chain, err := i.certify(p, public, valid)
+	if err != nil {
+		return nil, err
+	}
+	return appendCertificates(appendCertificates(nil, chain), i.trust.roots), nil
+}
+
+// certify returns a certificate of p for a public key, and our own.
+func (i *Issuer) certify(p id.Proc, public ed25519.PublicKey, valid time.Duration) ([]*x509.Certificate, error) {
+	name := ProcName(i.name.Fleet, p)
+	if err := name.check(); err != nil {
+		return nil, err
+	}
+	if p.Host != i.name.Host || p.Name == "" {
+		return nil, fmt.Errorf("%w: %s cannot issue to %v", ErrOtherHost, i.name.Host, p)
+	}
+	cert, err := i.signer.certify(name, public, valid)
+	if err != nil {
+		return nil, err
+	}
+	chain := certificates(cert, i.cert)
+	_, err = i.trust.Verify(chain, time.Now())
+	return chain, err
 }

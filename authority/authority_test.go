@@ -1,6 +1,9 @@
 package authority_test
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -164,6 +167,52 @@ func TestBadFleets(t *testing.T) {
 	}
 	if _, err := newAuthority(t, "demo").Host("a/b", time.Hour); !errors.Is(err, id.ErrSyntax) {
 		t.Errorf("a bad host: %v", err)
+	}
+}
+
+// A host certifies the key of a proc, which stays with the proc.
+func TestGrant(t *testing.T) {
+	demo := newAuthority(t, "demo")
+	alpha := newHost(t, demo, "alpha")
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant, err := alpha.Issuer.Grant(worker, public, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := authority.Granted(key, grant)
+	if err != nil || c.Name != authority.ProcName("demo", worker) || c.Trust.Fleet() != "demo" {
+		t.Fatalf("got %v, %v", c.Name, err)
+	}
+	if name, err := demo.Trust().Verify(c.Chain, time.Now()); err != nil || name != c.Name {
+		t.Errorf("at a peer: %v, %v", name, err)
+	}
+	if bytes.Contains(grant, []byte("PRIVATE")) {
+		t.Error("there is a private key in what is no secret")
+	}
+	_, other, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := authority.Granted(other, grant); err == nil || !strings.Contains(err.Error(), "not that of the certificate") {
+		t.Errorf("for another key: %v", err)
+	}
+	if _, err := authority.Granted(key, demo.Trust().PEM()); err == nil || !strings.Contains(err.Error(), "3 or more") {
+		t.Errorf("too few certificates: %v", err)
+	}
+	for cut := range len(grant) - 1 {
+		if _, err := authority.Granted(key, grant[:cut]); err == nil {
+			t.Fatalf("%d of %d bytes are enough", cut, len(grant))
+		}
+	}
+	beta := id.Proc{Host: "beta", Name: "worker", UID: 1}
+	if _, err := alpha.Issuer.Grant(beta, public, time.Hour); !errors.Is(err, authority.ErrOtherHost) {
+		t.Errorf("to a proc of another host: %v", err)
+	}
+	if _, err := alpha.Issuer.Grant(worker, public[1:], time.Hour); err == nil || !strings.Contains(err.Error(), "31 bytes") {
+		t.Errorf("half a key: %v", err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"time"
 )
@@ -16,7 +18,7 @@ import (
 type Credentials struct {
 	Name  Name                // whom they speak for
 	Chain []*x509.Certificate // the own certificate, then that of the host's issuer if it is from there
-	Key   crypto.Signer       // of the own certificate
+	Key   crypto.Signer       `json:"-"` // of the own certificate
 	Trust *Trust
 }
 
@@ -25,21 +27,50 @@ type Credentials struct {
 // the first, and the certificates of the fleet's authority. When they are valid
 // is not checked: see Check.
 func NewCredentials(chain, key, trust []byte) (Credentials, error) {
-	var c Credentials
-	var err error
-	if c.Trust, err = ParseTrust(trust); err != nil {
+	t, err := ParseTrust(trust)
+	if err != nil {
 		return Credentials{}, fmt.Errorf("the authority: %w", err)
 	}
-	if c.Chain, err = parseCertificates(chain); err != nil {
+	certs, err := parseCertificates(chain)
+	if err != nil {
 		return Credentials{}, fmt.Errorf("the certificate: %w", err)
 	}
-	if c.Key, err = parseKey(key); err != nil {
+	k, err := parseKey(key)
+	if err != nil {
 		return Credentials{}, err
 	}
-	if err := belongs(c.Chain[0], c.Key); err != nil {
+	return newCredentials(certs, k, t)
+}
+
+// Granted makes credentials from a key of Ed25519 and what Issuer.Grant
+// returned for the public one.
+func Granted(key crypto.Signer, grant []byte) (Credentials, error) {
+	certs, err := parseCertificates(grant)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("granted: %w", err)
+	}
+	if len(certs) <= maxChain {
+		return Credentials{}, fmt.Errorf("granted: %d certificates: those of a proc, its host's issuer and the authority are %d or more", len(certs), maxChain+1)
+	}
+	trust, err := newTrust(certs[maxChain:])
+	if err != nil {
+		return Credentials{}, fmt.Errorf("granted: the authority: %w", err)
+	}
+	c, err := newCredentials(certs[:maxChain], key, trust)
+	if err != nil {
+		return Credentials{}, fmt.Errorf("granted: %w", err)
+	}
+	return c, nil
+}
+
+// newCredentials checks that all of it belongs together.
+func newCredentials(chain []*x509.Certificate, key crypto.Signer, trust *Trust) (Credentials, error) {
+	if err := belongs(chain[0], key); err != nil {
 		return Credentials{}, err
 	}
-	c.Name, err = c.Trust.Verify(c.Chain, c.begin())
+	c := Credentials{Chain: chain, Key: key, Trust: trust}
+	var err error
+	c.Name, err = trust.Verify(chain, c.begin())
 	return c, err
 }
 
@@ -83,8 +114,17 @@ func (c Credentials) Equal(o Credentials) bool {
 		slices.EqualFunc(c.Trust.roots, o.Trust.roots, (*x509.Certificate).Equal)
 }
 
-// MarshalBinary returns all of the credentials, with the private key: what a
-// host hands a proc over the control descriptor, and nothing else sees.
+// String returns whom the credentials speak for.
+func (c Credentials) String() string { return "credentials of " + c.Name.String() }
+
+// Format writes String, whatever the verb is: never the key.
+func (c Credentials) Format(f fmt.State, _ rune) { io.WriteString(f, c.String()) }
+
+// LogValue has a log say String.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalBinary returns all of the credentials, with the private key, for a
+// proc that cannot make its own: see Issuer.Grant.
 func (c Credentials) MarshalBinary() ([]byte, error) {
 	b, err := appendKey(appendCertificates(nil, c.Chain), c.Key)
 	if err != nil {

@@ -7,6 +7,7 @@ import "errors"
 var (
 	ErrNone        = errors.New("no certificate")
 	ErrName        = errors.New("the certificate has a name that is not ours")
+	ErrAnother     = errors.New("the certificate is that of another")
 	ErrFleet       = errors.New("the certificate is of another fleet")
 	ErrUntrusted   = errors.New("the certificate does not come from the fleet's authority")
 	ErrOtherHost   = errors.New("the certificate was issued by another host")
@@ -14,5 +15,6 @@ var (
 	ErrNotYetValid = errors.New("the certificate is not valid yet")
 )
 
-// ErrExists is wrapped by the refusal to overwrite an authority.
+// ErrExists is wrapped by the refusal to overwrite an authority, or what is left
+// of one.
 var ErrExists = errors.New("there is an authority already")

@@ -100,6 +100,9 @@ func readKey(name string) ([]byte, error) {
 
 // Open reads the authority that Save put into dir.
 func Open(dir string) (*Authority, error) {
+	if err := whole(dir); err != nil {
+		return nil, err
+	}
 	cert := filepath.Join(dir, caFile)
 	certs, err := os.ReadFile(cert)
 	if err != nil {
@@ -116,9 +119,27 @@ func Open(dir string) (*Authority, error) {
 	return a, nil
 }
 
+// whole returns an error if one of an authority's two files is in dir, and the
+// other is not.
+func whole(dir string) error {
+	cert, key := filepath.Join(dir, caFile), filepath.Join(dir, caKeyFile)
+	switch hasCert, hasKey := isThere(cert), isThere(key); {
+	case hasKey && !hasCert:
+		return fmt.Errorf("there is %s, but not %s beside it: put that back, of which each host has a copy, or choose another directory", key, caFile)
+	case hasCert && !hasKey:
+		return fmt.Errorf("there is %s, but not %s beside it: put the key back, or choose another directory", cert, caKeyFile)
+	}
+	return nil
+}
+
+func isThere(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
 // Save puts the authority into dir, as ca.pem and ca-key.pem, and makes dir if
-// it is not there. It never overwrites: if there is one already, the error wraps
-// ErrExists.
+// it is not there. It never overwrites: if there is one already, or a part of
+// one, the error wraps ErrExists.
 func (a *Authority) Save(dir string) error {
 	key, err := appendKey(nil, a.key)
 	if err != nil {
@@ -127,16 +148,20 @@ func (a *Authority) Save(dir string) error {
 	if err := secretDir(dir); err != nil {
 		return err
 	}
-	if err := place(dir, caKeyFile, key, 0o600, os.Link); err != nil {
+	if err := vacant(dir); err != nil {
+		return fmt.Errorf("%w: %w", ErrExists, err)
+	}
+	if err := place(dir, os.Link, file{caKeyFile, key, 0o600}); err != nil {
 		return exists(err)
 	}
-	err = place(dir, caFile, a.trust.PEM(), 0o644, os.Link)
+	err = place(dir, os.Link, file{caFile, a.trust.PEM(), 0o644})
 	if err != nil {
 		err = errors.Join(exists(err), os.Remove(filepath.Join(dir, caKeyFile)))
 	}
 	return err
 }
 
+// exists is about one that was made since we looked.
 func exists(err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("%w: %w", ErrExists, err)
@@ -144,10 +169,22 @@ func exists(err error) error {
 	return err
 }
 
+// vacant returns an error if there is an authority in dir, or a part of one.
+func vacant(dir string) error {
+	err := whole(dir)
+	if key := filepath.Join(dir, caKeyFile); err == nil && isThere(key) {
+		err = fmt.Errorf("there are %s and %s: issue from them, or choose another directory", filepath.Join(dir, caFile), key)
+	}
+	return err
+}
+
 // Save puts what a host needs into dir, which it makes if it is not there:
 // cert.pem and key.pem, issuer.pem and issuer-key.pem, and ca.pem. What is there
 // is replaced, each file at once: who reads them meanwhile sees two that do not
-// belong together, and has to look again.
+// belong together, and has to look again. Nothing is replaced before all of it
+// is on the disk.
+//
+// It refuses the directory of an authority, whose key no host must have.
 func (h Host) Save(dir string) error {
 	key, err := appendKey(nil, h.Credentials.Key)
 	if err != nil {
@@ -160,12 +197,15 @@ func (h Host) Save(dir string) error {
 	if err := secretDir(dir); err != nil {
 		return err
 	}
-	return errors.Join(
-		place(dir, caFile, h.Credentials.Trust.PEM(), 0o644, os.Rename),
-		place(dir, issuerKeyFile, issuerKey, 0o600, os.Rename),
-		place(dir, issuerFile, appendCertificates(nil, certificates(h.Issuer.cert)), 0o644, os.Rename),
-		place(dir, keyFile, key, 0o600, os.Rename),
-		place(dir, certFile, appendCertificates(nil, h.Credentials.Chain), 0o644, os.Rename),
+	if key := filepath.Join(dir, caKeyFile); isThere(key) {
+		return fmt.Errorf("directory %s is that of an authority (%s), whose key no host must have: choose another directory", dir, key)
+	}
+	return place(dir, os.Rename,
+		file{caFile, h.Credentials.Trust.PEM(), 0o644},
+		file{issuerKeyFile, issuerKey, 0o600},
+		file{issuerFile, appendCertificates(nil, certificates(h.Issuer.cert)), 0o644},
+		file{keyFile, key, 0o600},
+		file{certFile, appendCertificates(nil, h.Credentials.Chain), 0o644},
 	)
 }
 
@@ -184,19 +224,36 @@ func secretDir(dir string) error {
 	return nil
 }
 
-// place writes a file so that it is there complete or not at all. move gives it
-// its name: os.Rename replaces what has it, os.Link does not.
-func place(dir, name string, data []byte, mode fs.FileMode, move func(from, to string) error) error {
-	temp := filepath.Join(dir, "."+name+"."+rand.Text())
-	if err := writeNew(temp, data, mode); err != nil {
-		return err
+// file is one that is to be in a directory.
+type file struct {
+	name string
+	data []byte
+	mode fs.FileMode
+}
+
+// place puts files into dir, each complete or not at all. It writes all of them
+// under other names before the first gets its own, and stops at the first error.
+// move gives a file its name: os.Rename replaces what has it, os.Link does not.
+func place(dir string, move func(from, to string) error, files ...file) (err error) {
+	var written []string
+	defer func() {
+		for _, name := range written {
+			if e := os.Remove(name); e != nil && !errors.Is(e, fs.ErrNotExist) { // a rename has taken it away
+				err = errors.Join(err, e)
+			}
+		}
+	}()
+	for _, f := range files {
+		temp := filepath.Join(dir, "."+f.name+"."+rand.Text())
+		if err := writeNew(temp, f.data, f.mode); err != nil {
+			return err
+		}
+		written = append(written, temp)
 	}
-	err := move(temp, filepath.Join(dir, name))
-	if e := os.Remove(temp); e != nil && !errors.Is(e, fs.ErrNotExist) { // a rename has taken it away
-		err = errors.Join(err, e)
-	}
-	if err != nil {
-		return err
+	for i, f := range files {
+		if err := move(written[i], filepath.Join(dir, f.name)); err != nil {
+			return err
+		}
 	}
 	return syncDir(dir)
 }

@@ -62,6 +62,32 @@ func TestAuthorityInFiles(t *testing.T) {
 	}
 }
 
+// What is there of an authority is not overwritten, and the error says what that
+// is, and what to do.
+func TestWhatIsThereOfAnAuthority(t *testing.T) {
+	for missing, want := range map[string]string{
+		"":           "there are DIR/ca.pem and DIR/ca-key.pem: issue from them, or choose another directory",
+		"ca.pem":     "there is DIR/ca-key.pem, but not ca.pem beside it: put that back, of which each host has a copy, or choose another directory",
+		"ca-key.pem": "there is DIR/ca.pem, but not ca-key.pem beside it: put the key back, or choose another directory",
+	} {
+		dir := filepath.Join(t.TempDir(), "ca")
+		if err := newAuthority(t, "demo").Save(dir); err != nil {
+			t.Fatal(err)
+		}
+		if missing != "" {
+			remove(t, dir, missing)
+		}
+		want = strings.ReplaceAll(want, "DIR", dir)
+		if err := newAuthority(t, "demo").Save(dir); !errors.Is(err, authority.ErrExists) || !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("without %q: saving: %v", missing, err)
+		}
+		_, err := authority.Open(dir)
+		if missing == "" && err != nil || missing != "" && (err == nil || err.Error() != want) {
+			t.Errorf("without %q: opening: %v", missing, err)
+		}
+	}
+}
+
 // A certificate without its key is an authority, too: nothing of it is lost.
 func TestHalfAnAuthority(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "ca")
@@ -109,6 +135,48 @@ func TestHostInFiles(t *testing.T) {
 		if name, err := demo.Trust().Verify(p.Chain, time.Now()); err != nil || !name.Covers(worker) {
 			t.Errorf("a proc of the issuer: %v, %v", name, err)
 		}
+	}
+}
+
+// The certificate goes with its key: it is not replaced if that cannot be.
+func TestHostThatCannotBeReplaced(t *testing.T) {
+	demo := newAuthority(t, "demo")
+	dir := filepath.Join(t.TempDir(), "alpha")
+	if err := newHost(t, demo, "alpha").Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, dir, "key.pem")
+	if err := os.Mkdir(filepath.Join(dir, "key.pem"), 0o700); err != nil { // which no file replaces
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(filepath.Join(dir, "cert.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := newHost(t, demo, "alpha").Save(dir); err == nil || !strings.Contains(err.Error(), "key.pem") {
+		t.Errorf("got %v", err)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, "cert.pem")); err != nil || !slices.Equal(after, before) {
+		t.Errorf("the certificate is another one now (%v)", err)
+	}
+	if got := modes(t, dir); len(got) != 5 {
+		t.Errorf("files %v", got)
+	}
+}
+
+// The directory of an authority goes to no host.
+func TestHostInTheDirectoryOfItsAuthority(t *testing.T) {
+	demo := newAuthority(t, "demo")
+	dir := filepath.Join(t.TempDir(), "ca")
+	if err := demo.Save(dir); err != nil {
+		t.Fatal(err)
+	}
+	err := newHost(t, demo, "ca").Save(dir)
+	if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "ca-key.pem")) || !strings.Contains(err.Error(), "choose another directory") {
+		t.Errorf("got %v", err)
+	}
+	if got := modes(t, dir); len(got) != 2 {
+		t.Errorf("files %v", got)
 	}
 }
 

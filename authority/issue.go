@@ -7,6 +7,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
+	"io"
+	"log/slog"
 	"math/big"
 	"net/url"
 	"time"
@@ -24,6 +26,24 @@ type signer struct {
 	cert *x509.Certificate
 	key  crypto.Signer
 }
+
+// String returns what the certificate says.
+func (s signer) String() string {
+	if s.cert == nil {
+		return ErrNone.Error()
+	}
+	i, err := inspect(s.cert)
+	if err != nil {
+		return err.Error()
+	}
+	return i.Kind + " " + i.Name
+}
+
+// Format writes String, whatever the verb is: never the key.
+func (s signer) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
+
+// LogValue has a log say String.
+func (s signer) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // selfSigned returns the certificate of a new authority.
 func selfSigned(fleet string, valid time.Duration) (signer, error) {
@@ -45,7 +65,17 @@ func selfSigned(fleet string, valid time.Duration) (signer, error) {
 
 // leaf returns a new key and the certificate of name for it.
 func (s signer) leaf(name Name, valid time.Duration) (*x509.Certificate, crypto.Signer, error) {
-	return s.issue(valid, func(t *x509.Certificate) {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, err := s.certify(name, public, valid)
+	return cert, key, err
+}
+
+// certify returns the certificate of name for a public key.
+func (s signer) certify(name Name, public ed25519.PublicKey, valid time.Duration) (*x509.Certificate, error) {
+	return s.issue(public, valid, func(t *x509.Certificate) {
 		t.URIs = []*url.URL{name.url()}
 		t.KeyUsage = x509.KeyUsageDigitalSignature
 		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}
@@ -55,7 +85,11 @@ func (s signer) leaf(name Name, valid time.Duration) (*x509.Certificate, crypto.
 // host returns a new key and the certificate with which a host issues those of
 // its procs.
 func (s signer) host(name Name, valid time.Duration) (*x509.Certificate, crypto.Signer, error) {
-	return s.issue(valid, func(t *x509.Certificate) {
+	public, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	cert, err := s.issue(public, valid, func(t *x509.Certificate) {
 		t.Subject = subject(name.Fleet, name.Host)
 		t.URIs = []*url.URL{name.url()}
 		t.KeyUsage = x509.KeyUsageCertSign
@@ -63,26 +97,22 @@ func (s signer) host(name Name, valid time.Duration) (*x509.Certificate, crypto.
 		t.IsCA, t.MaxPathLenZero = true, true
 		t.PermittedURIDomains, t.PermittedDNSDomainsCritical = []string{name.domain()}, true
 	})
+	return cert, key, err
 }
 
-func (s signer) issue(valid time.Duration, fill func(*x509.Certificate)) (*x509.Certificate, crypto.Signer, error) {
-	public, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return nil, nil, err
-	}
+func (s signer) issue(public ed25519.PublicKey, valid time.Duration, fill func(*x509.Certificate)) (*x509.Certificate, error) {
 	t, err := template(valid)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := checkTime(s.cert, time.Now()); err != nil {
-		return nil, nil, fmt.Errorf("the issuer's own: %w", err)
+		return nil, fmt.Errorf("the issuer's own: %w", err)
 	}
 	if t.NotAfter.After(s.cert.NotAfter) {
 		t.NotAfter = s.cert.NotAfter // nobody would take it for longer
 	}
 	fill(t)
-	cert, err := create(t, s.cert, public, s.key)
-	return cert, key, err
+	return create(t, s.cert, public, s.key)
 }
 
 // template is what all certificates have.

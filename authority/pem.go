@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -83,9 +84,12 @@ func parseKey(b []byte) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return key, nil
 	case *ecdsa.PrivateKey:
-		return key, nil
+		if key.Curve == elliptic.P256() {
+			return key, nil
+		}
+		return nil, fmt.Errorf("the private key is of %s, want Ed25519 or P-256", key.Curve.Params().Name)
 	}
-	return nil, fmt.Errorf("the private key is a %T, want Ed25519 or ECDSA", key)
+	return nil, fmt.Errorf("the private key is a %T, want Ed25519 or P-256", key)
 }
 
 func appendKey(b []byte, key crypto.Signer) ([]byte, error) {

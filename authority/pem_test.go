@@ -67,6 +67,20 @@ func TestKeyOfP256(t *testing.T) {
 	}
 }
 
+func TestOtherKeys(t *testing.T) {
+	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := appendKey(nil, p384)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseKey(key); err == nil || !strings.Contains(err.Error(), "P-384, want Ed25519 or P-256") {
+		t.Errorf("got %v", err)
+	}
+}
+
 // While one authority replaces another, hosts trust both.
 func TestTwoAuthorities(t *testing.T) {
 	var certs, keys [][]byte
@@ -125,15 +139,19 @@ func FuzzCredentials(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b)
+	f.Add(appendCertificates(appendCertificates(nil, c.Chain), c.Trust.roots))
 	f.Add(b[:len(b)/2])
 	f.Add(bytes.ReplaceAll(b, []byte("CERTIFICATE"), []byte("CERT")))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var c Credentials
-		if c.UnmarshalBinary(b) == nil {
-			if again, err := c.MarshalBinary(); err != nil || c.UnmarshalBinary(again) != nil {
+		var read Credentials
+		if read.UnmarshalBinary(b) == nil {
+			if again, err := read.MarshalBinary(); err != nil || read.UnmarshalBinary(again) != nil {
 				t.Errorf("what was read does not come back: %v", err)
 			}
+		}
+		if granted, err := Granted(c.Key, b); err == nil && len(granted.Chain) != maxChain {
+			t.Errorf("granted a chain of %d", len(granted.Chain))
 		}
 		parseCertificates(b)
 		parseKey(b)

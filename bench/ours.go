@@ -78,23 +78,37 @@ func programConfig() hyperactor.Config {
 
 // hosted is ours as a program has it: a host spawns a child process, which
 // talks over a unix socket, and an actor in it.
-type hosted struct{ bulk bool }
+type hosted struct {
+	bulk  bool
+	roomy bool // the child collects its garbage later, as its ProcSpec can say
+}
 
 func (h hosted) name() string {
-	if h.bulk {
+	switch {
+	case h.bulk:
 		return bulkName
+	case h.roomy:
+		return roomyName
 	}
 	return oursName
 }
 
-func (h hosted) carries(s shape) bool { return s.Network == "unix" && !(h.bulk && s.Calls) }
+// carries leaves a roomy child what it differs in: many small messages, each
+// with memory of its own in a heap that is small otherwise.
+func (h hosted) carries(s shape) bool {
+	return s.Network == "unix" && !(h.bulk && s.Calls) && !(h.roomy && (s.Calls || s.Size > 4<<10))
+}
 
 func (h hosted) open(ctx context.Context, _ shape) (*link, error) {
 	rt, err := hyperactor.Start(ctx, programConfig())
 	if err != nil {
 		return nil, err
 	}
-	child, err := rt.Host().Spawn(rt.Context(ctx), host.ProcSpec{Name: "far"})
+	spec := host.ProcSpec{Name: "far"}
+	if h.roomy {
+		spec.Env = []string{"GOGC=400"}
+	}
+	child, err := rt.Host().Spawn(rt.Context(ctx), spec)
 	if err != nil {
 		rt.Close()
 		return nil, err

@@ -88,14 +88,21 @@ func serveSession(at place, m *meter) (string, error) {
 		return "", err
 	}
 	hub := new(channel.Hub)
-	cfg := channel.Config{Hello: wire.Hello{Peer: farProc()}, Hub: hub, Handle: func(s *channel.Session, e *wire.Envelope) {
-		if e.Kind == wire.Send {
+	cfg := channel.Config{
+		Hello: wire.Hello{Peer: farProc()}, Hub: hub,
+		Take: func(_ *channel.Session, e *wire.Envelope) bool {
 			m.handle(e.Body)
-			e.Release()
-			return
-		}
-		s.Send(ctx, &wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: e.Call, To: e.From, From: e.To, Body: e.Body})
-	}}
+			return true
+		},
+		Handle: func(s *channel.Session, e *wire.Envelope) {
+			if e.Kind == wire.Send { // a large one: Take gets the others
+				m.handle(e.Body)
+				e.Release()
+				return
+			}
+			s.Send(ctx, &wire.Envelope{Kind: wire.Reply, TTL: wire.DefaultTTL, Call: e.Call, To: e.From, From: e.To, Body: e.Body})
+		},
+	}
 	go func() { // ends with the process, like the sessions
 		for {
 			conn, err := l.Accept()
@@ -103,7 +110,7 @@ func serveSession(at place, m *meter) (string, error) {
 				return
 			}
 			go func() {
-				if s, err := hub.Accept(ctx, conn, cfg); err == nil && s != nil {
+				if s, err := hub.Accept(ctx, conn, cfg); err == nil {
 					s.Run()
 				}
 			}()

@@ -10,23 +10,23 @@ import (
 )
 
 // Accept exchanges hellos over a connection that a listener accepted. It
-// returns a new session, or neither a session nor an error if the connection
-// continues one that the Hub knows: that goes on with it, also if its old
-// connection seems to be alive. A peer that cfg.Check refuses gets no answer.
-// Accept closes conn if it fails. ctx bounds the call.
+// returns a new session, or ErrResumed if the connection continues one that the
+// Hub knows: that goes on with it, also if its old connection seems to be alive.
+// A peer that cfg.Check refuses gets no answer. Accept closes conn if it fails
+// with any other error. ctx bounds the call.
 //
 // The Hub knows a session until its Run ends.
 func (h *Hub) Accept(ctx context.Context, conn net.Conn, cfg Config) (*Session, error) {
 	cfg.Hub = h
 	cfg = cfg.withDefaults()
 	var s *Session
-	l, peer, err := shake(ctx, conn, &cfg, func(l *line) (Peer, error) {
+	l, peer, err := shake(ctx, conn, &cfg, func(ctx context.Context, l *line) (Peer, error) {
 		peer, err := readHello(l, &cfg)
 		if _, ok := errors.AsType[*wire.VersionError](err); ok {
 			l.Write(wire.AppendClose(nil, 0, wire.CloseVersion, err.Error()))
 		}
 		if err == nil {
-			s, err = h.admit(l, peer, cfg)
+			s, err = h.admit(ctx, l, peer, cfg)
 		}
 		return peer, err
 	})
@@ -45,14 +45,18 @@ func (h *Hub) Accept(ctx context.Context, conn net.Conn, cfg Config) (*Session, 
 	}
 	s.offer(l)
 	if peer.Resume {
-		return nil, nil
+		return nil, ErrResumed
 	}
 	return s, nil
 }
 
+// ErrResumed is returned by Accept for a connection that is in use now, by a
+// session that has begun before.
+var ErrResumed = errors.New("the connection continues a session")
+
 // admit answers the hello of peer. It returns the session that begins, if one
 // does, even if nobody hears the answer.
-func (h *Hub) admit(l *line, peer Peer, cfg Config) (*Session, error) {
+func (h *Hub) admit(ctx context.Context, l *line, peer Peer, cfg Config) (*Session, error) {
 	answer := wire.Hello{Session: peer.Session}
 	if !peer.To.IsZero() && peer.To != cfg.Hello.Peer { // perhaps who listened here before us: our hello says who we are
 		err := fmt.Errorf("%v wants to reach %v, this is %v", peer.Peer, peer.To, cfg.Hello.Peer)
@@ -67,10 +71,11 @@ func (h *Hub) admit(l *line, peer Peer, cfg Config) (*Session, error) {
 	}
 	s, unknown := h.find(peer)
 	if unknown == nil {
-		if err := s.mayResume(peer.Received); err != nil {
+		received, err := s.succeed(ctx, l, peer.Received)
+		if err != nil {
 			return nil, err
 		}
-		answer.Resume, answer.Received = true, s.received.Load()
+		answer.Resume, answer.Received = true, received
 	}
 	l.said = answer.Received
 	if err := writeHello(l, cfg.hello(answer)); err != nil {
@@ -118,25 +123,54 @@ func (h *Hub) forget(s *Session) {
 	}
 }
 
-// mayResume reports whether the peer can have what it says that it has.
-func (s *Session) mayResume(received uint64) error {
+// succeed ends the connections of the session before l, for a peer that says
+// what it has received. It returns what we have when nothing more can come over
+// them: the peer will believe that, and send what comes after it over l.
+func (s *Session) succeed(ctx context.Context, l *line, received uint64) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if received < s.out.acked || received > s.out.sent {
-		return fmt.Errorf("%w: %v says that it has frame %d, want %d to %d", wire.ErrFraming, s.peer.Peer, received, s.out.acked, s.out.sent)
+		return 0, fmt.Errorf("%w: %v says that it has frame %d, want %d to %d", wire.ErrFraming, s.peer.Peer, received, s.out.acked, s.out.sent)
 	}
-	return nil
+	s.heir = l
+	if err := s.vacateLocked(ctx); err != nil {
+		return 0, err
+	}
+	if s.replacedLocked(l) {
+		return 0, errReplaced
+	}
+	return s.received.Load(), nil
 }
 
-// offer makes l the next connection of the session, and ends the present one.
+// vacateLocked ends the present connection and waits until nobody reads from it.
+func (s *Session) vacateLocked(ctx context.Context) error {
+	if s.line == nil {
+		return nil
+	}
+	s.line.giveUpLocked(errReplaced)
+	if s.vacant == nil {
+		s.vacant = make(chan struct{})
+	}
+	vacant := s.vacant
+	s.mu.Unlock()
+	defer s.mu.Lock()
+	select {
+	case <-vacant:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("end the connection before this one: %w", context.Cause(ctx))
+	}
+}
+
+// replacedLocked reports whether the peer has connected again after it made l.
+func (s *Session) replacedLocked(l *line) bool { return s.heir != nil && s.heir != l }
+
+// offer makes l the next connection of the session.
 func (s *Session) offer(l *line) {
 	s.mu.Lock()
 	unused := l
-	if s.state != dead {
+	if s.state != dead && !s.replacedLocked(l) {
 		unused, s.offered = s.offered, l
-	}
-	if s.line != nil {
-		s.line.giveUpLocked(errReplaced)
 	}
 	s.wakeLocked()
 	s.mu.Unlock()

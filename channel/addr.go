@@ -1,11 +1,3 @@
-// Package channel carries envelopes to one peer, in order: a Transport makes
-// connections, a Session uses one after the other. It numbers what it sends and
-// keeps it until the peer has acknowledged it, so that after a break the peer
-// gets what it lacks, once, over the next connection; and if there is none,
-// everybody can be told what did not arrive for sure. A Hub is what the sessions
-// of one process share.
-//
-// It is the only package that opens sockets for messages.
 package channel
 
 import (

@@ -141,7 +141,7 @@ func TestMS11PauseTripsNothing(t *testing.T) {
 	for _, who := range []string{"a", "b"} {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPair(t)
-			p.far().Keep(true)
+			p.far().Keep()
 			p.depend()
 			for range 10 {
 				p.net.Node(who).Pause()
@@ -180,13 +180,64 @@ func TestMS11IdleSessionsExpire(t *testing.T) {
 	})
 }
 
+// TestMS11IdleCloseTakesItsTime closes an idle session over a link on which the
+// Close and its answer are under way for a while.
+func TestMS11IdleCloseTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		far := p.far()
+		p.net.SetDelay(10 * time.Millisecond)
+		p.cut(time.Second)
+		p.send(p.a, 1, 3)
+		p.send(far, 1, 3)
+		<-p.a.Done()
+		<-far.Done()
+		p.wantAll(3)
+	})
+}
+
+// TestMS11IdleCloseIsBounded has a peer that does not answer the Close of an
+// idle session: it is stopped, or gone with the network.
+func TestMS11IdleCloseIsBounded(t *testing.T) {
+	for name, stop := range map[string]func(*pair){
+		"stopped":  func(p *pair) { p.net.Node("b").Pause() },
+		"vanished": func(p *pair) { p.net.Vanish("a", "b") },
+		"cut off": func(p *pair) { // and a has lost its connection when the time is over
+			p.net.Node("b").Pause()
+			advance(12*time.Minute + 31*time.Second)
+			p.net.Cut("b")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPair(t)
+				far := p.far()
+				start := time.Now()
+				p.send(p.a, 1, 1)
+				advance(time.Second)
+				stop(p)
+				<-p.a.Done()
+				if d := time.Since(start); d < 10*time.Minute || d > 13*time.Minute || !errors.Is(p.a.Err(), channel.ErrIdle) {
+					t.Errorf("ended after %v with %v", d, p.a.Err())
+				}
+				for e := range p.a.Undelivered() {
+					t.Errorf("call %d counts as undelivered", e.Call)
+				}
+				p.net.Node("b").Resume()
+				p.net.Heal("b")
+				far.Abort(net.ErrClosed)
+			})
+		})
+	}
+}
+
 func TestMS11KeptSessionsStay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		far := p.far()
-		p.a.Keep(true)
-		p.a.Keep(true)
-		p.a.Keep(false)
+		release, another := p.a.Keep(), p.a.Keep()
+		another()
+		another() // which is nobody else's
 		advance(time.Hour)
 		if p.a.Err() != nil || far.Err() != nil {
 			t.Fatalf("ended: %v, %v", p.a.Err(), far.Err())
@@ -196,7 +247,7 @@ func TestMS11KeptSessionsStay(t *testing.T) {
 		if p.a.Err() != nil || far.Err() != nil {
 			t.Fatalf("ended: %v, %v", p.a.Err(), far.Err())
 		}
-		p.a.Keep(false)
+		release()
 		start := time.Now()
 		<-p.a.Done()
 		if d := time.Since(start); d < 10*time.Minute || d > 13*time.Minute {

@@ -53,13 +53,17 @@ func (a *arrivals) begin(c wire.Chunk, n int) ([]byte, error) {
 // end notes that the n bytes for which begin has found a place are there.
 func (a *arrivals) end(transfer uint32, n int) { a.under[transfer].got += n }
 
-// take returns what came in a transfer, which is over with that.
+// take returns what came in a transfer, which is over with that, whole or not.
 func (a *arrivals) take(transfer uint32) (*buffer, error) {
 	t := a.under[transfer]
-	if t == nil || t.got < len(t.b) {
+	if t == nil {
 		return nil, fmt.Errorf("%w: transfer %d is not there", wire.Malformed, transfer)
 	}
 	delete(a.under, transfer)
 	a.bytes -= len(t.b)
+	if t.got < len(t.b) {
+		a.from.put(t.buffer)
+		return nil, fmt.Errorf("%w: %d of %d bytes of transfer %d are there", wire.Malformed, t.got, len(t.b), transfer)
+	}
 	return t.buffer, nil
 }

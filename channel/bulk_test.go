@@ -3,10 +3,12 @@ package channel_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -199,6 +201,59 @@ func TestMS9Undelivered(t *testing.T) {
 		if want := map[uint64]bool{1: true, 2: false, 3: false}; fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("got %v, want %v", got, want)
 		}
+	})
+}
+
+// TestMS7NeverAcknowledged has a peer that reads everything and says nothing:
+// what is kept for it is bounded, and goes on when it says something.
+func TestMS7NeverAcknowledged(t *testing.T) {
+	const most = 2 << 20 // of transfers, as the peer says
+	synctest.Test(t, func(t *testing.T) {
+		near, far := memPair(t, plain)
+		var read atomic.Uint64
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			readFrame(far)
+			b, _ := wire.Hello{
+				Version: wire.Version, Peer: procB, Epoch: 1, Session: 1, ResumeFor: time.Minute,
+				Limits: wire.Limits{MaxFrame: most / 2, MaxBulk: most / 2},
+			}.Append(nil)
+			far.Write(b)
+			for typ := wire.FrameType(1); typ != 0; {
+				if typ, b = readFrame(far); typ == wire.FrameChunk || typ == wire.FrameBulk {
+					read.Store(binary.BigEndian.Uint64(b))
+				}
+			}
+		})
+		a, err := channel.Dial(t.Context(), only(near), "", channel.Config{
+			Hello: wire.Hello{Peer: procA}, Handle: (&inbox{}).handle, QueueBytes: 1 << 20, SuspectAfter: time.Hour,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wg.Go(func() { a.Run() })
+		wg.Go(func() {
+			for range 40 {
+				if a.Send(t.Context(), message(wire.Send, 1, string(make([]byte, most/2-100)))) != nil {
+					return
+				}
+			}
+		})
+		for range 5 {
+			synctest.Wait()
+			if kept := a.Status().Unacked; kept < most || kept > most+wire.ChunkSize+1<<20+1000 {
+				t.Fatalf("%d bytes are kept for a peer that takes %d", kept, most)
+			}
+			before := read.Load()
+			far.Write(wire.AppendAck(nil, before))
+			synctest.Wait()
+			if read.Load() == before {
+				t.Fatalf("nothing more went out after frame %d", before)
+			}
+		}
+		a.Abort(nil)
+		far.Close()
+		wg.Wait()
 	})
 }
 

@@ -14,16 +14,16 @@ func (s *Session) chunkFrame(l *line, size int) (bool, error) {
 	if len(b) < wire.ChunkHeader {
 		return false, nil
 	}
-	head := b[wire.FrameHeader:wire.ChunkHeader]
-	c := wire.ParseChunk(head)
+	head := [wire.ChunkHeader - wire.FrameHeader]byte(b[wire.FrameHeader:]) // b will hold what comes after the chunk
+	c := wire.ParseChunk(head[:])
 	l.in.use(wire.ChunkHeader)
 	s.settle()
-	n := size - (wire.ChunkHeader - wire.FrameHeader)
+	n := size - len(head)
 	r := &s.reader
 	deaf := s.deaf.Load()
 	fresh, err := !deaf, error(nil)
 	if !deaf {
-		fresh, err = r.in.check(c.Seq)
+		fresh, err = r.in.check(c.Seq, s.received.Load())
 	}
 	if err != nil {
 		return false, err
@@ -40,18 +40,14 @@ func (s *Session) chunkFrame(l *line, size int) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	l.in.next = overread
+	r.unacked += n
+	fresh, err = s.numbered(head[:])
 	if fresh {
 		r.coming.end(c.Transfer, n)
 	}
-	l.in.next = nextHeader
-	r.unacked += n
-	_, err = s.numbered(head)
 	return err == nil, err
 }
-
-// nextHeader is how much is read at first after a chunk: another one is likely
-// to follow, and its bytes are to go where they belong.
-const nextHeader = 64
 
 // apartFrame handles a Bulk or a Memory frame. b is in own, or ours only until
 // apartFrame returns.
@@ -83,6 +79,7 @@ func (s *Session) bulkFrame(b []byte, own *buffer) error {
 	}
 	if err != nil {
 		s.refuse(&e, err)
+		e.Release()
 	} else {
 		s.deliver(&e)
 	}
@@ -113,12 +110,16 @@ func (s *Session) join(e *wire.Envelope, a wire.Apart, sizes []uint64, tail []by
 	case err == nil:
 		err = e.Join(tail, sizes, lent)
 	}
-	if err != nil {
+	switch {
+	case err == nil && own != nil:
+		s.inBuffer(e, own)
+	case err != nil:
 		for _, b := range lent {
 			b.Release()
 		}
-	} else if own != nil {
-		s.inBuffer(e, own)
+		if own != nil {
+			s.cfg.Hub.buffers.put(own)
+		}
 	}
 	return err
 }
@@ -126,6 +127,7 @@ func (s *Session) join(e *wire.Envelope, a wire.Apart, sizes []uint64, tail []by
 // inBuffer says that e is in b, which is used again when e is released.
 func (s *Session) inBuffer(e *wire.Envelope, b *buffer) {
 	hub := s.cfg.Hub
+	s.reader.lent = true
 	e.InBuffer(func() { hub.buffers.put(b) })
 }
 
@@ -134,6 +136,9 @@ func (s *Session) memoryFrame(l *line, b []byte) error {
 	m, err := wire.ParseMemory(b)
 	if err != nil {
 		return err
+	}
+	if !s.local() {
+		return fmt.Errorf("%w: shared memory with another machine", wire.ErrFraming)
 	}
 	switch m.Op {
 	case wire.MemoryOffer:

@@ -52,6 +52,7 @@ func (s *Session) prepare(e *wire.Envelope, size int) (*departure, error) {
 	if err := s.checkApart(e, size); err != nil {
 		return nil, err
 	}
+	e.KeepBody()
 	m := &departure{e: *e, size: size}
 	s.lodge(m)
 	m.gather(int(s.peer.Limits.MaxFrame))
@@ -114,6 +115,11 @@ func (s *Session) queueApartLocked(m *departure) error {
 		s.unlodge(m)
 		return err
 	}
+	for _, n := range m.apart.Segments {
+		if n != 0 {
+			s.memory.arena.Sent(n)
+		}
+	}
 	if m.total > 0 || s.departures.holds(&m.e) {
 		s.departures.add(m)
 	} else {
@@ -129,10 +135,16 @@ func (s *Session) queueApartLocked(m *departure) error {
 	return nil
 }
 
+// mayCutLocked reports whether there is a chunk to queue, and the peer has
+// acknowledged enough of those before it: they are kept until then (MS-7).
+func (s *Session) mayCutLocked() bool {
+	return s.departures.any() && s.out.chunks < max(s.cfg.QueueBytes, s.departures.limit)
+}
+
 // cutLocked queues the next chunk, when the one before it has gone out.
 func (s *Session) cutLocked() {
 	d := &s.departures
-	if !d.any() || s.out.lastChunk > s.out.given {
+	if !s.mayCutLocked() || s.out.lastChunk > s.out.given {
 		return
 	}
 	p := d.cut()

@@ -1,8 +1,10 @@
 package channel_test
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,10 +136,13 @@ func TestMS8LiesAboutBulk(t *testing.T) {
 		b := e.AppendHeader(wire.AppendBulk(nil, len(e.AppendHeader(nil))+len(tail), wire.Data{Seq: seq}, a))
 		return append(b, tail...)
 	}
+	whole := withParts(9, make([]byte, 1<<10), 0, 10).Append(nil)
 	for name, c := range map[string]struct {
 		stream []byte
 		costs  int
 	}{
+		"parts that are not apart":    {dataFrame(4, 0, whole), refused},
+		"memory of another machine":   {wire.AppendMemory(nil, wire.Memory{Seq: 4, Op: wire.MemoryOffer, Segment: 1, Size: 1 << 20}), connection},
 		"a transfer of 1 GiB":         {chunk(4, 1, 1<<30, wire.ChunkSize), connection},
 		"a transfer of 16 EiB":        {chunk(4, 1, 1<<63, wire.ChunkSize), connection},
 		"a short chunk":               {chunk(4, 1, 1<<20, 100), connection},
@@ -156,7 +161,7 @@ func TestMS8LiesAboutBulk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				v := newVictim(t)
+				v := newNeighbour(t, c.costs == connection && strings.Contains(name, "segment"))
 				far := v.far()
 				_, conn := v.say(v.resume(func(*wire.Hello) {}), c.stream)
 				defer conn.Close()
@@ -167,7 +172,7 @@ func TestMS8LiesAboutBulk(t *testing.T) {
 				if c.costs == refused && (st.Malformed != 1 || far.Err() != nil) {
 					t.Errorf("%+v, %v", st, far.Err())
 				}
-				if c.costs == connection && (st.Malformed != 0 || st.Connected) {
+				if c.costs == connection && (st.Malformed != 0 || !errors.Is(st.Lost, wire.ErrFraming)) {
 					t.Errorf("%+v, %v", st, far.Err())
 				}
 				if got := v.atB.calls(); len(got) != 3 {
@@ -176,4 +181,24 @@ func TestMS8LiesAboutBulk(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMS7OffersWithoutEnd has a peer that offers memory, acknowledges nothing,
+// and does not listen: what is kept to answer it is bounded.
+func TestMS7OffersWithoutEnd(t *testing.T) {
+	const queue = 300 << 10
+	synctest.Test(t, func(t *testing.T) {
+		v := newNeighbour(t, true, func(c *channel.Config) { c.QueueBytes = queue })
+		var stream []byte
+		for i := range uint64(25_000) {
+			stream = wire.AppendMemory(stream, wire.Memory{Seq: 4 + i, Op: wire.MemoryOffer, Segment: uint32(i) + 1, Size: 1 << 40})
+		}
+		far := v.far()
+		_, conn := v.say(v.resume(func(*wire.Hello) {}), stream)
+		defer conn.Close()
+		synctest.Wait()
+		if st := far.Status(); st.Unacked > 3*queue+wire.MemoryFrame || !errors.Is(st.Lost, wire.ErrFraming) {
+			t.Errorf("%d bytes are kept, lost because of %v", st.Unacked, st.Lost)
+		}
+	})
 }

@@ -22,6 +22,19 @@ type Config struct {
 	// changed; what e refers to stays.
 	Handle func(s *Session, e *wire.Envelope)
 
+	// Take, if it is there, gets each small Send first, before its body is copied:
+	// that is there only until Take returns. False says that it is for Handle.
+	Take func(s *Session, e *wire.Envelope) bool
+
+	// Settled, if it is there, is called when all that has come is handled, before
+	// Run waits for more.
+	Settled func(s *Session)
+
+	// Begun is called by Run, before it hands anything over, when a peer that
+	// dialed has shown that it knows of the session; nil if nobody wants to know.
+	// What is sent before waits for that.
+	Begun func(s *Session)
+
 	// QueueBytes is what may be queued and not acknowledged; 4 MiB if zero
 	// (MS-7).
 	QueueBytes int
@@ -42,11 +55,11 @@ type Config struct {
 
 	Heartbeat    time.Duration // how often a peer that somebody depends on shows that it lives; 1 s if zero (MS-11)
 	SuspectAfter time.Duration // how long it may be silent before the connection is given up; 5 s if zero
-	IdleTimeout  time.Duration // how long nothing may be said in a session that nobody keeps; 10 min if zero
+	IdleTimeout  time.Duration // how long nothing may be said in a session that nobody keeps, a quarter longer if the peer dialed; 10 min if zero
 
 	AckDelay     time.Duration // how long an acknowledgement may wait for a message to ride on; 25 ms if zero
-	HelloTimeout time.Duration // 5 s if zero
-	CloseTimeout time.Duration // how long a closing peer may take to finish; 5 s if zero
+	HelloTimeout time.Duration // how long the peer may take to say hello on a new connection; 5 s if zero
+	CloseTimeout time.Duration // how long a peer may take to finish that closes a session, or that is idle; 5 s if zero
 }
 
 func (c Config) withDefaults() Config {
@@ -64,6 +77,9 @@ func (c Config) withDefaults() Config {
 	if c.Hub == nil {
 		c.Hub = new(Hub)
 	}
+	if c.Begun == nil {
+		c.Begun = func(*Session) {}
+	}
 	if c.Check == nil {
 		c.Check = func(Peer) error { return nil }
 	}
@@ -74,6 +90,7 @@ func (c Config) withDefaults() Config {
 type Peer struct {
 	wire.Hello      // what it says
 	Proven     bool // the connection itself proved that it is Hello.Peer (MS-15)
+	Alone      bool // and that it speaks for no other proc of its host
 }
 
 const (

@@ -42,7 +42,7 @@ func (d *dialer) dial(ctx context.Context, cfg *Config, h wire.Hello) (*line, Pe
 	if err != nil {
 		return nil, Peer{}, err
 	}
-	return shake(ctx, conn, cfg, func(l *line) (Peer, error) {
+	return shake(ctx, conn, cfg, func(_ context.Context, l *line) (Peer, error) {
 		ours := cfg.hello(h)
 		l.said = ours.Received
 		if err := writeHello(l, ours); err != nil {

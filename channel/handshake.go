@@ -14,7 +14,7 @@ import (
 
 // shake runs one side's part of the exchange of hellos, bounded by ctx and
 // HelloTimeout. It closes conn if it fails.
-func shake(ctx context.Context, conn net.Conn, cfg *Config, exchange func(*line) (Peer, error)) (*line, Peer, error) {
+func shake(ctx context.Context, conn net.Conn, cfg *Config, exchange func(context.Context, *line) (Peer, error)) (*line, Peer, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.HelloTimeout, errHelloTimeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
@@ -22,7 +22,7 @@ func shake(ctx context.Context, conn net.Conn, cfg *Config, exchange func(*line)
 	err := secure(ctx, conn)
 	l := newLine(conn, cfg.Hub)
 	if err == nil {
-		peer, err = exchange(l)
+		peer, err = exchange(ctx, l)
 	}
 	if !stop() {
 		err = fmt.Errorf("hello: %w", context.Cause(ctx))
@@ -58,7 +58,7 @@ func (c *Config) hello(h wire.Hello) wire.Hello {
 }
 
 // prover is a connection that proves who the peer is (MS-15). It goes by that,
-// and needs no token.
+// and needs no token. A proc without a name stands for all of its host.
 type prover interface {
 	VerifyPeer(p id.Proc) error
 }
@@ -94,7 +94,7 @@ func readHello(l *line, cfg *Config) (Peer, error) {
 		if err := c.VerifyPeer(h.Peer); err != nil {
 			return Peer{}, &refusal{err}
 		}
-		peer.Proven = true
+		peer.Proven, peer.Alone = true, c.VerifyPeer(id.Proc{Host: h.Peer.Host}) != nil
 	}
 	if err := cfg.Check(peer); err != nil {
 		return Peer{}, &refusal{err}
@@ -128,7 +128,7 @@ func firstFrame(l *line, cfg *Config) (wire.FrameType, []byte, error) {
 }
 
 func helloEOF(err error) error {
-	if errors.Is(err, io.EOF) {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // the latter over TLS
 		return fmt.Errorf("hello: the peer closed the connection without a word: it refused us, "+
 			"or does not speak version %d of the protocol: %w", wire.Version, io.ErrUnexpectedEOF)
 	}

@@ -46,9 +46,13 @@ func (v *victim) say(h wire.Hello, stream []byte) (wire.Hello, net.Conn) {
 }
 
 // newVictim has a liar begin a session and send three messages.
-func newVictim(t *testing.T) *victim {
-	v := &victim{pair: newPair(t), hello: wire.Hello{
-		Version: wire.Version, Peer: id.Proc{Host: "alpha", Name: "liar", UID: 9}, Epoch: 5, Session: 77, ResumeFor: time.Minute,
+func newVictim(t *testing.T) *victim { return newNeighbour(t, false) }
+
+// newNeighbour is newVictim for a liar that says that it is on the same machine,
+// or does not.
+func newNeighbour(t *testing.T, local bool, change ...func(*channel.Config)) *victim {
+	v := &victim{pair: newPair(t, change...), hello: wire.Hello{
+		Version: wire.Version, Peer: id.Proc{Host: "alpha", Name: "liar", UID: 9}, Epoch: 5, Session: 77, ResumeFor: time.Minute, Local: local,
 	}}
 	v.far() // the honest one is first
 	var stream []byte
@@ -154,6 +158,44 @@ func TestMS5DuplicatesAreDropped(t *testing.T) {
 			t.Errorf("got %v, %+v", got, far.Status())
 		}
 	})
+}
+
+// MS-1: a frame whose acknowledgement is refused was not taken: it may come
+// again, and is handed over then, once.
+func TestMS1AcknowledgementRefusedLosesNothing(t *testing.T) {
+	body := filled(2 * wire.ChunkSize)
+	chunk := func(seq, ack uint64, b []byte) []byte {
+		return append(wire.AppendChunk(nil, wire.Chunk{Seq: seq, Ack: ack, Transfer: 1, Size: uint64(len(body))}, len(b)), b...)
+	}
+	for name, frames := range map[string]func(ack uint64) [][]byte{
+		"a message": func(ack uint64) [][]byte {
+			return [][]byte{dataFrame(4, ack, message(wire.Send, 4, "").Append(nil))}
+		},
+		"a chunk": func(ack uint64) [][]byte {
+			e := message(wire.Send, 4, "").AppendHeader(nil)
+			last := wire.AppendBulk(nil, len(e), wire.Data{Seq: 6}, wire.Apart{Transfer: 1})
+			return [][]byte{chunk(4, ack, body[:wire.ChunkSize]), chunk(5, 0, body[wire.ChunkSize:]), append(last, e...)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := newVictim(t)
+				far := v.far()
+				_, conn := v.say(v.resume(func(*wire.Hello) {}), frames(99)[0])
+				synctest.Wait()
+				conn.Close()
+				answer, conn := v.say(v.resume(func(*wire.Hello) {}), slices.Concat(frames(0)...))
+				defer conn.Close()
+				synctest.Wait()
+				if got := v.atB.calls(); answer.Received != 3 || !slices.Equal(got, upTo(4)) || far.Status().Malformed != 0 {
+					t.Errorf("b has %d frames, handed over %v: %+v", answer.Received, got, far.Status())
+				}
+				if e := v.atB.got[len(v.atB.got)-1]; name == "a chunk" && !slices.Equal(e.Body, body) {
+					t.Errorf("%d bytes came, want %d", len(e.Body), len(body))
+				}
+			})
+		})
+	}
 }
 
 // TestFlowsOfALiar uses flows that stand for nothing.

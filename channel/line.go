@@ -204,12 +204,20 @@ func (in *input) release() {
 	in.block, in.buf, in.r, in.w = nil, in.small, 0, 0
 }
 
-// read reads into b what has been read already, or else what comes.
+// read reads into b what has been read already, or else what comes. If b has
+// capacity left, it may be used for what comes after that.
 func (in *input) read(b []byte) (int, error) {
 	if in.r < in.w {
 		n := copy(b, in.buf[in.r:in.w])
 		in.r += n
 		return n, nil
 	}
-	return in.conn.Read(b)
+	n, err := in.conn.Read(b[:min(len(b)+overread, cap(b))])
+	if n > len(b) {
+		in.r, in.w = 0, 0
+		in.makeRoom()
+		in.w = copy(in.buf, b[len(b):n])
+		n = len(b)
+	}
+	return n, err
 }

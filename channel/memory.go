@@ -109,15 +109,20 @@ func (s *Session) fill(part wire.Bulk) (number uint32, ok bool) {
 	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return number, s.filledLocked(number, w, err)
+}
+
+// filledLocked ends what fill began, and reports whether the part is in w.
+func (s *Session) filledLocked(number uint32, w *writing, err error) bool {
 	w.filling = false
-	if s.state == dead {
+	if s.memory.segments[number] != w {
 		w.Close() // the end of the session has left that to us
-		return 0, false
+		return false
 	}
 	if err != nil {
-		mem.arena.Return(number, time.Now())
+		s.memory.arena.Untake(number, time.Now())
 	}
-	return number, err == nil
+	return err == nil
 }
 
 // unlodge takes the segments of m back, which was not queued.
@@ -125,8 +130,8 @@ func (s *Session) unlodge(m *departure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range m.apart.Segments {
-		if n != 0 && s.state != dead {
-			s.memory.arena.Return(n, time.Now())
+		if n != 0 {
+			s.memory.arena.Untake(n, time.Now())
 		}
 	}
 }
@@ -265,10 +270,23 @@ func (s *Session) expireLocked(now time.Time) []*writing {
 	return s.dropLocked(numbers)
 }
 
+// mayAnswerLocked refuses what is to be answered with a Memory frame if what the
+// peer has not acknowledged is more than messages can be: it asks and asks, and
+// does not listen (MS-7).
+func (s *Session) mayAnswerLocked() error {
+	if kept := s.out.bytes - s.out.chunks; kept > 3*max(s.cfg.QueueBytes, wire.ChunkSize) {
+		return fmt.Errorf("%d bytes wait for their acknowledgement", kept)
+	}
+	return nil
+}
+
 // memoryOffered begins to open a segment of the peer's.
 func (s *Session) memoryOffered(l *line, m wire.Memory) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.mayAnswerLocked(); err != nil {
+		return err
+	}
 	ok, err := s.memory.lodgings.Announce(m.Segment, m.Size)
 	if err != nil || s.state != open {
 		return err
@@ -317,6 +335,9 @@ func (s *Session) claim(segments []uint32, sizes []uint64) (map[int]wire.Bulk, e
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.mayAnswerLocked(); err != nil {
+		return nil, fmt.Errorf("%w: %w", wire.Malformed, err)
+	}
 	lent := make(map[int]wire.Bulk)
 	for i, n := range segments {
 		if n == 0 {

@@ -52,16 +52,18 @@ type segment struct {
 }
 
 // maxBatch is after how many bytes a batch ends at the next end of a frame, so
-// that what has no number, an acknowledgement say, need not wait for long.
-const maxBatch = 256 << 10
+// that what has no number, an acknowledgement say, need not wait for long. The
+// last chunk of a message and what follows it are one batch.
+const maxBatch = wire.ChunkSize + largeBody
 
-// add numbers the frame of e, whose binary form has size bytes, and keeps it.
+// add numbers the frame of e, which has no parts and whose binary form has size
+// bytes, and keeps it.
 func (o *outbound) add(e *wire.Envelope, size int, ack uint64) {
 	o.seq++
 	flow := o.flows.number(e, o.seq, o.acked)
-	whole := len(e.Parts) == 0 && len(e.Body) < largeBody
+	whole := len(e.Body) < largeBody
 	if !whole {
-		size -= len(e.Body) + wire.PartsLen(e.Parts)
+		size -= len(e.Body)
 	}
 	s := o.open(wire.DataHeader + size)
 	start := len(s.b)
@@ -72,11 +74,7 @@ func (o *outbound) add(e *wire.Envelope, size int, ack uint64) {
 		o.end(s, start)
 		return
 	}
-	pieces := [][]byte{e.Body}
-	for _, p := range e.Parts {
-		pieces = append(pieces, p.Bytes())
-	}
-	o.end(s, start, pieces...)
+	o.end(s, start, e.Body)
 }
 
 // end ends the frame that begins at start of s: pieces are the rest of it.

@@ -29,6 +29,7 @@ type pair struct {
 	cfgB channel.Config
 	l    net.Listener
 	wg   sync.WaitGroup
+	slow time.Duration // how long it takes b to write its next hellos
 
 	mu    sync.Mutex         // guards the following
 	b     *channel.Session   // the last one
@@ -76,7 +77,7 @@ func (p *pair) listen() {
 }
 
 func (p *pair) accept(conn net.Conn) {
-	s, err := p.hub.Accept(context.Background(), conn, p.cfgB)
+	s, err := p.hub.Accept(context.Background(), &slowHello{conn, p.slow}, p.cfgB)
 	if s == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -92,6 +93,20 @@ func (p *pair) accept(conn net.Conn) {
 	defer p.mu.Unlock()
 	p.runs = append(p.runs, err)
 }
+
+// slowHello is a connection whose first write takes a while.
+type slowHello struct {
+	net.Conn
+	d time.Duration
+}
+
+func (c *slowHello) Write(b []byte) (int, error) {
+	advance(c.d)
+	c.d = 0
+	return c.Conn.Write(b)
+}
+
+func (c *slowHello) CloseWrite() error { return c.Conn.(*memnet.Conn).CloseWrite() }
 
 // far returns b's end of the session.
 func (p *pair) far() *channel.Session {
@@ -139,6 +154,35 @@ func (p *pair) wantAll(n uint64) {
 	}
 }
 
+// TestMS1RedialWhileMuchIsOnItsWay has a dial again while b still has a lot to
+// read from the connection before, and is slow to answer: what b says that it
+// has stays true.
+func TestMS1RedialWhileMuchIsOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t)
+		b := p.far()
+		advance(time.Second)
+		p.net.SetLink("a", "b", memnet.Link{Delay: 60 * time.Millisecond, Buffer: 8 << 20})
+		if err := p.a.Send(t.Context(), message(wire.Send, 1, string(make([]byte, 2<<20)))); err != nil {
+			t.Fatal(err)
+		}
+		advance(time.Millisecond)
+		p.net.SetLink("a", "b", memnet.Link{Buffer: 64 << 10})
+		p.slow = 100 * time.Millisecond
+		p.net.ResetOne("a", "b")
+		advance(90 * time.Millisecond) // all that was on its way is there
+		p.net.SetLink("a", "b", memnet.Link{Delay: 10 * time.Millisecond, Buffer: 64 << 10})
+		if err := b.Send(t.Context(), message(wire.Send, 1, "back")); err != nil {
+			t.Fatal(err)
+		}
+		advance(30 * time.Second)
+		p.wantAll(1)
+		if st := p.a.Status(); st.Resumed != 1 || errors.Is(st.Lost, wire.ErrFraming) {
+			t.Errorf("resumed %d times, the last time because of %v", st.Resumed, st.Lost)
+		}
+	})
+}
+
 func TestMS5ResumesAfterABreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
@@ -182,7 +226,7 @@ func TestMS5BreakAtEveryByte(t *testing.T) {
 					}
 					wg.Go(func() {
 						s, err := hub.Accept(context.Background(), conn, channel.Config{Hello: wire.Hello{Peer: procB}, Handle: atB.handle})
-						if err == nil && s != nil {
+						if err == nil {
 							accepted <- s
 							s.Run()
 						}

@@ -81,6 +81,10 @@ func (s *Session) attach(l *line) error {
 		defer s.mu.Unlock()
 		return s.err
 	}
+	if s.replacedLocked(l) {
+		s.mu.Unlock()
+		return errReplaced
+	}
 	acked := s.out.acked
 	if err := s.out.resume(l.peer.Received); err != nil {
 		s.mu.Unlock()
@@ -92,7 +96,8 @@ func (s *Session) attach(l *line) error {
 	if s.why != nil {
 		s.resumed++
 	}
-	s.begun = s.begun || l.peer.Resume
+	begins := !s.begun && l.peer.Resume
+	s.begun = s.begun || begins
 	now := time.Now()
 	s.line, s.since = l, now
 	s.writer = writer{keep: s.vigil.keepers > 0, ack: s.dialer != nil && s.why == nil}
@@ -102,6 +107,9 @@ func (s *Session) attach(l *line) error {
 	s.watchLocked()
 	s.armLocked()
 	s.startWriteLocked(true)
+	if begins {
+		s.cfg.Begun(s)
+	}
 	return nil
 }
 
@@ -109,6 +117,10 @@ func (s *Session) attach(l *line) error {
 func (s *Session) detach(l *line, err error) error {
 	s.mu.Lock()
 	s.line, s.since = nil, time.Now()
+	if s.vacant != nil {
+		close(s.vacant)
+		s.vacant = nil
+	}
 	finished := s.peerClosed && (errors.Is(err, io.EOF) || s.out.acked == s.out.seq)
 	s.complete = finished && errors.Is(err, io.EOF)
 	if finished {
@@ -172,7 +184,7 @@ func (s *Session) over(err error) (bool, error) {
 func (s *Session) connection() (*line, error) {
 	s.mu.Lock()
 	why := s.why
-	giveUpAt := s.since.Add(s.patienceLocked())
+	giveUpAt := s.since.Add(s.resumeFor)
 	l := s.offered
 	s.offered = nil
 	s.mu.Unlock()
@@ -183,15 +195,6 @@ func (s *Session) connection() (*line, error) {
 		return s.redial(giveUpAt, why)
 	}
 	return s.await(giveUpAt, why)
-}
-
-// patienceLocked is how long we wait for the next connection. A peer that said hello
-// and nothing more may not have heard our answer, and know of no session.
-func (s *Session) patienceLocked() time.Duration {
-	if s.begun {
-		return s.resumeFor
-	}
-	return min(s.resumeFor, s.cfg.HelloTimeout)
 }
 
 // notResumed is how a session ends that lost its connection because of why and

@@ -58,6 +58,8 @@ type Session struct {
 	space      chan struct{}  // closed when the queue has shrunk; nil if nobody waits
 	line       *line          // nil while there is no connection
 	offered    *line          // the next one
+	heir       *line          // the last one that the peer has made, if it is not the first: no other is begun any more
+	vacant     chan struct{}  // closed when line is nil; nil if nobody waits
 	giveUp     func()         // ends an attempt to connect; nil if there is none
 	out        outbound
 	departures departures
@@ -66,6 +68,7 @@ type Session struct {
 	vigil      vigil
 	alarmAt    time.Time // when alarm rings; zero if it does not
 	ackAt      time.Time // when an acknowledgement is due; zero if none is
+	endAt      time.Time // when a session that was idle ends, answered or not; zero if it was not idle
 	ackSent    uint64    // the last acknowledgement that we queued
 	asked      uint64    // how often the peer asked whether we live
 	since      time.Time // when line was made, or lost
@@ -95,6 +98,9 @@ func newSession(number uint64, peer Peer, d *dialer, cfg Config) *Session {
 	s.begun = d != nil
 	s.resumeFor = min(cfg.ResumeFor, peer.ResumeFor)
 	s.vigil = vigil{beat: cfg.Heartbeat, suspect: cfg.SuspectAfter, idle: cfg.IdleTimeout}
+	if d == nil { // the dialer goes first: it can dial again with an answer to what crosses its Close
+		s.vigil.idle += s.vigil.idle / 4
+	}
 	if peer.Local || d != nil && d.local {
 		s.resumeFor = min(s.resumeFor, localResume)
 		s.vigil.beat = 0
@@ -153,7 +159,8 @@ func (s *Session) Status() Status {
 //
 // Send refuses a message that the peer would not take with wire.TooLarge
 // (MS-8), and any message once the session is closed with ErrClosed. The
-// bytes of e.Body must not be changed afterwards.
+// bytes of e.Body must not be changed afterwards, unless they are lent
+// (wire.Encoder).
 func (s *Session) Send(ctx context.Context, e *wire.Envelope) error {
 	size := e.Size()
 	if isApart(e, size) {
@@ -230,7 +237,11 @@ func (s *Session) queueLocked(e *wire.Envelope, size int) error {
 		s.mu.Unlock()
 		return fmt.Errorf("%w: %d bytes, %v takes at most %d", wire.TooLarge, size, s.peer.Peer, s.peer.Limits.MaxFrame)
 	}
-	if s.departures.holds(e) {
+	held := s.departures.holds(e)
+	if held || len(e.Body) >= largeBody {
+		e.KeepBody()
+	}
+	if held {
 		s.departures.add(&departure{e: *e, size: size})
 	} else {
 		s.ackSent = s.received.Load()
@@ -256,20 +267,24 @@ func (s *Session) queuedLocked(e *wire.Envelope) {
 	s.startWriteLocked(e.Kind != wire.Send)
 }
 
-// Keep(true) says that the session is wanted although nothing is said over it:
-// it does not end for being idle, at either side, and its peer is watched
-// (MS-11). Each Keep(true) is ended by a Keep(false).
-func (s *Session) Keep(want bool) {
+// Keep says that the session is wanted although nothing is said over it: until
+// release is called it does not end for being idle, at either side, and its peer
+// is watched (MS-11). To call release again does nothing.
+func (s *Session) Keep() (release func()) {
 	s.mu.Lock()
-	before := s.vigil.keepers
-	if want {
-		s.vigil.keepers++
-		s.watchLocked()
-	} else if s.vigil.keepers--; s.vigil.keepers == 0 {
+	s.vigil.keepers++
+	s.watchLocked()
+	s.writer.keep = s.writer.keep || s.vigil.keepers == 1
+	s.startWriteLocked(true)
+	return sync.OnceFunc(s.letGo)
+}
+
+// letGo ends what Keep began.
+func (s *Session) letGo() {
+	s.mu.Lock()
+	if s.vigil.keepers--; s.vigil.keepers == 0 {
 		s.vigil.rest(time.Now())
 		s.armLocked()
-	}
-	if before == 0 || s.vigil.keepers == 0 {
 		s.writer.keep = true
 	}
 	s.startWriteLocked(true)
@@ -340,22 +355,26 @@ func (s *Session) closeLocked(why error, code wire.CloseCode) {
 // once: Run ends soon, because of cause. It is all that a session needs that
 // is not run.
 func (s *Session) Abort(cause error) {
-	cause = cmp.Or(cause, errNoCause)
 	s.mu.Lock()
-	s.endLocked(dead, cause)
-	s.code = wire.CloseAborted
-	if s.line != nil {
-		s.line.giveUpLocked(cause)
-	}
+	s.abortLocked(cmp.Or(cause, errNoCause))
 	unused := s.offered
 	s.offered = nil
-	s.wakeLocked()
 	s.mu.Unlock()
 	s.cfg.Hub.forget(s)
 	if unused != nil {
 		unused.farewell = wire.AppendClose(nil, s.received.Load(), wire.CloseAborted, "")
 		unused.sayLast()
 	}
+}
+
+// abortLocked makes Run end soon.
+func (s *Session) abortLocked(cause error) {
+	s.endLocked(dead, cause)
+	s.code = wire.CloseAborted
+	if s.line != nil {
+		s.line.giveUpLocked(cause)
+	}
+	s.wakeLocked()
 }
 
 // endLocked moves the session towards its end; the first reason stays.
@@ -371,10 +390,11 @@ func (s *Session) endLocked(to state, why error) {
 }
 
 // Undelivered returns, once Run has ended, the messages whose senders want to
-// know (wire.Kind.Returns), without their bodies, of which it is not known that
-// the peer has them, oldest first. The value is true if the peer may have got
-// the message: it was written, or some of it. False means that it never left, or
-// that the peer has said to the end what it got.
+// know (wire.Kind.Returns) and the Downs, without their bodies, of which it is not
+// known that the peer has them: those between the same two actors in their order. The value
+// is true if the peer may have got the message: it was written, or some of it.
+// False means that it never left, or that the peer has said to the end what it
+// got.
 func (s *Session) Undelivered() iter.Seq2[wire.Envelope, bool] {
 	return func(yield func(wire.Envelope, bool) bool) {
 		<-s.done
@@ -383,14 +403,17 @@ func (s *Session) Undelivered() iter.Seq2[wire.Envelope, bool] {
 		s.out, s.departures = outbound{hub: left.hub}, departures{}
 		s.mu.Unlock()
 		for seq, e := range left.left() {
-			if e.Kind.Returns() && !yield(e, seq <= left.sent && !complete) {
+			if wanted(e.Kind) && !yield(e, seq <= left.sent && !complete) {
 				return
 			}
 		}
 		for _, e := range waiting {
-			if e.Kind.Returns() && !yield(e, false) {
+			if wanted(e.Kind) && !yield(e, false) {
 				return
 			}
 		}
 	}
 }
+
+// wanted reports whether a message that was not delivered is of use to somebody.
+func wanted(k wire.Kind) bool { return k.Returns() || k == wire.Down }

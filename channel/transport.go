@@ -18,7 +18,8 @@ import (
 //
 // What Dial and Accept return may have more to offer than a net.Conn has:
 // HandshakeContext(ctx) error runs before hello, VerifyPeer(id.Proc) error
-// proves that the peer is who it says (MS-15).
+// proves that the peer is who it says (MS-15), and for a proc with no name but
+// its host's that it speaks for all procs of that.
 type Transport interface {
 	Dial(ctx context.Context, address string) (net.Conn, error)
 

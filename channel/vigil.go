@@ -133,7 +133,9 @@ func (v *vigil) lookForUse(now time.Time, said uint64, unacked bool, found *verd
 		return
 	}
 	end := v.quiet.Add(v.idle)
-	found.expire = !now.Before(end)
+	if found.expire = !now.Before(end); found.expire {
+		end = time.Time{} // that is all there is to find
+	}
 	v.idleAt = end
 }
 

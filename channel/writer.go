@@ -31,7 +31,12 @@ type writer struct {
 // toWriteLocked reports whether there is something to write on l.
 func (s *Session) toWriteLocked(l *line) bool {
 	w := &s.writer
-	return w.ack || w.ping || w.pong || w.keep || s.mayTalkLocked() && s.messagesLocked() || s.state == closing && !l.closeSaid
+	return w.ack || w.ping || w.pong || w.keep || s.mayTalkLocked() && (s.out.unsent() || s.mayCutLocked()) || s.mayCloseLocked(l)
+}
+
+// mayCloseLocked reports whether our Close frame is due.
+func (s *Session) mayCloseLocked(l *line) bool {
+	return s.state == closing && !l.closeSaid && !s.messagesLocked()
 }
 
 // mayTalkLocked reports whether messages may go out. A dialer that did not hear
@@ -68,7 +73,7 @@ func (s *Session) takeLocked(l *line) {
 		s.cutLocked()
 		w.bufs = s.out.take(w.bufs)
 	}
-	if s.state == closing && !l.closeSaid && !s.messagesLocked() {
+	if s.mayCloseLocked(l) {
 		l.closeSaid = true
 		w.bufs = append(w.bufs, wire.AppendClose(nil, ack, s.code, ""))
 		s.ackSent = ack
@@ -162,10 +167,12 @@ func (s *Session) watchLocked() {
 
 // armLocked sees to it that the alarm rings when there is something to do.
 func (s *Session) armLocked() {
-	due := s.vigil.next()
-	for _, at := range [...]time.Time{s.ackAt, s.memory.expireAt} {
-		if due.IsZero() || !at.IsZero() && at.Before(due) {
-			due = at
+	due := s.endAt
+	if s.line != nil {
+		for _, at := range [...]time.Time{s.vigil.next(), s.ackAt, s.memory.expireAt} {
+			if due.IsZero() || !at.IsZero() && at.Before(due) {
+				due = at
+			}
 		}
 	}
 	if due.IsZero() || s.state == dead || !s.alarmAt.IsZero() && !due.Before(s.alarmAt) {
@@ -179,8 +186,15 @@ func (s *Session) armLocked() {
 func (s *Session) ring(now time.Time) {
 	s.mu.Lock()
 	s.alarmAt = time.Time{}
+	if !s.endAt.IsZero() && !now.Before(s.endAt) {
+		s.endAt = time.Time{}
+		if !s.peerClosed { // or it has some time of its own
+			s.abortLocked(ErrIdle)
+		}
+	}
 	l := s.line
 	if l == nil || s.state == dead {
+		s.armLocked()
 		s.mu.Unlock()
 		return
 	}
@@ -194,8 +208,9 @@ func (s *Session) ring(now time.Time) {
 	switch {
 	case found.silent:
 		l.giveUpLocked(ErrSilent)
-	case found.expire:
+	case found.expire && s.state == open:
 		s.closeLocked(ErrIdle, wire.CloseIdle)
+		s.endAt = now.Add(s.cfg.CloseTimeout)
 	}
 	s.writer.ping = s.writer.ping || found.ping
 	unused := s.expireLocked(now)

@@ -15,8 +15,7 @@ import (
 // TestRealExamples builds each example, runs it, and compares all that it prints.
 func TestRealExamples(t *testing.T) {
 	want := map[string]string{
-		"attach": `^station calls a worker of station: 42\nlaptop calls a worker of station: 42\n` +
-			`station calls a worker of laptop: 42\nlaptop calls a worker of laptop: 42\n$`,
+		"attach":  `^the laptop calls: 42\nthe station answers on a port: 42\n$`,
 		"counter": `^42\nstopped: exit 0 after \d+ms, asked for by main: done\n$`,
 		"supervised": `^(1 starting\n1 running\n1 ready\n1 exited\n1 restarting\n)(2 starting\n2 running\n2 ready\n2 exited\n2 restarting\n)` +
 			`(3 starting\n3 running\n3 ready\n3 exited\n3 gave_up\n)given up: it was not healthy 3 times in a row\n(flaky at work\n){3}$`,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -56,10 +57,34 @@ func (g *Gateway) join(ctx context.Context, addr channel.Addr) (*link, error) {
 		return nil, wire.ShuttingDown
 	}
 	defer g.wg.Done()
+	for l := g.dialedTo(addr); l != nil; l = g.dialedTo(addr) {
+		err := g.askToRoute(ctx, l)
+		switch {
+		case err == nil:
+			return l, nil
+		case !errors.Is(err, channel.ErrClosed) && !errors.Is(err, errAskedLost):
+			return nil, err
+		}
+		select { // a new session is to come after this one (MS-1)
+		case <-l.down:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
 	l, err := g.dial(ctx, id.Proc{}, addr)
 	if err != nil {
 		return nil, err
 	}
+	if err := g.askToRoute(ctx, l); err != nil {
+		l.sess.Abort(err)
+		return nil, err
+	}
+	return l, nil
+}
+
+// askToRoute makes the peer of l our uplink and the way to the procs of our host.
+func (g *Gateway) askToRoute(ctx context.Context, l *link) error {
+	release := l.sess.Keep()      // for good
 	before := g.setUplink(l.peer) // already now: what comes first may want an answer
 	e, err := g.request(ctx, l, &wire.Envelope{Kind: wire.Attach, To: l.peer.Actor("")})
 	if err == nil && e.Reason != 0 {
@@ -67,11 +92,22 @@ func (g *Gateway) join(ctx context.Context, addr channel.Addr) (*link, error) {
 	}
 	if err != nil {
 		g.setUplink(before)
-		l.sess.Abort(err)
-		return nil, err
+		release()
 	}
-	l.sess.Keep(true)
-	return l, nil
+	return err
+}
+
+// dialedTo returns a living session that we have made with whoever listens at
+// addr, or nil. A second one would look as if we had lost the first.
+func (g *Gateway) dialedTo(addr channel.Addr) *link {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for l := range g.links {
+		if l.addr == addr && l.up && !l.lost && !l.ended {
+			return l
+		}
+	}
+	return nil
 }
 
 // setUplink makes p the uplink and returns which it was before.
@@ -133,6 +169,8 @@ func (g *Gateway) attach(l *link, e wire.Envelope) {
 	switch {
 	case e.From.Proc != l.peer:
 		answer.Reason, answer.Body = wire.Malformed, []byte("only the peer itself can attach")
+	case l.alone:
+		answer.Reason, answer.Body = wire.Malformed, fmt.Appendf(nil, "the certificate of %v does not speak for its host", l.peer)
 	case l.peer.Host == g.cfg.Self.Host:
 		answer.Reason, answer.Body = wire.Malformed, fmt.Appendf(nil, "this is host %s, too", l.peer.Host)
 	case !l.lost:
@@ -142,9 +180,10 @@ func (g *Gateway) attach(l *link, e wire.Envelope) {
 	l.sess.TrySend(&answer)
 }
 
-// detachLocked forgets what attach has noted of l.
+// detachLocked forgets what attach or Join has noted of l.
 func (g *Gateway) detachLocked(l *link) {
 	if g.attached[l.peer.Host] == l {
 		delete(g.attached, l.peer.Host)
 	}
+	maps.DeleteFunc(g.joins, func(_ channel.Addr, j *join) bool { return j.link == l })
 }

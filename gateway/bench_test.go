@@ -19,6 +19,7 @@ type pipe chan wire.Envelope
 
 func (p pipe) Deliver(e *wire.Envelope) { p <- *e }
 func (pipe) Gone(id.Proc, error)        {}
+func (pipe) Cut(id.Proc, error)         {}
 
 // BenchmarkRealCall64B is a call from the proc of one gateway to that of
 // another over a unix socket, against the same bytes over a bare one.

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/hyperactor/hyperactor/id"
@@ -49,7 +50,7 @@ type Causes interface {
 	Encode(cause error) (code string, body []byte, ok bool)
 
 	// Decode is the inverse. Bytes that make no sense are an error of their own.
-	Decode(code string, body []byte) (error, error)
+	Decode(code string, body []byte) (cause, err error)
 }
 
 // say puts cause into e: as Causes does it, or as a text.
@@ -60,20 +61,31 @@ func (g *Gateway) say(e *wire.Envelope, cause error) {
 			return
 		}
 	}
-	e.Body = []byte(cause.Error())
+	e.Body = []byte(brief(cause.Error()))
+}
+
+// maxCauseText bounds the texts of causes: ends keeps them.
+const maxCauseText = 1 << 10
+
+// brief returns the beginning of a text of unknown length.
+func brief(text string) string {
+	if len(text) <= maxCauseText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxCauseText], "") + " …"
 }
 
 // hear returns the cause that is in e.
 func (g *Gateway) hear(e *wire.Envelope) error {
 	if e.Code == "" {
-		return errors.New(string(e.Body))
+		return errors.New(brief(string(e.Body)))
 	}
 	if g.cfg.Causes != nil {
 		if cause, err := g.cfg.Causes.Decode(e.Code, e.Body); err == nil {
 			return cause
 		}
 	}
-	return fmt.Errorf("a cause of the kind %q, which is not known here", e.Code)
+	return fmt.Errorf("a cause of the kind %.100q, which is not known here", e.Code)
 }
 
 // Stats counts what a gateway did since it was made.

@@ -23,15 +23,15 @@ import (
 // A message goes to a proc over one session, the same one as long as that
 // lives, so that the messages of one sender stay in order (MS-1, MS-2).
 type Gateway struct {
-	cfg    Config
-	epoch  uint64
-	quit   chan struct{} // closed when Close begins
-	closed chan struct{} // closed when Close has ended
-	door   door
-	wg     sync.WaitGroup
-	hub    channel.Hub
-	stats  counters
-	ways   ways
+	cfg   Config
+	epoch uint64
+	quit  chan struct{} // closed when Close begins
+	door  door
+	wg    sync.WaitGroup
+	hub   channel.Hub
+	stats counters
+	ways  ways
+	paths paths
 
 	mu        tableLock // guards the following
 	closing   bool
@@ -39,17 +39,19 @@ type Gateway struct {
 	listeners []net.Listener
 	cancels   map[uint64]context.CancelFunc // of what runs in the background
 	locals    map[id.Proc]Local
-	everybody []Local // the locals; nil if that has to be found out; the elements never change
+	everybody []Local // the locals, and as many that were, at most; nil if that has to be found out; the elements never change
 	uplink    id.Proc // zero if there is none
 	attaching bool    // an uplink is about to be found
 	routes    map[id.Proc]*route
 	links     map[*link]struct{}
+	peers     map[id.Proc][]*link            // the links to each
 	ends      ends                           // why procs have ended that were unrouted
 	askers    map[id.Proc]map[*link]struct{} // who is to be told when a proc ends
-	watches   map[watch]*link                // that have no answer, by the session that they went over
 	asks      map[uint64]*ask                // Resolves and Attaches without an answer
 	attached  map[string]*link               // by the name of the host whose procs are reached through it
+	joins     map[channel.Addr]*join         // by where it listens whom we have joined
 	forwards  int                            // asks on behalf of others
+	guesses   int                            // searches on behalf of others for procs that nobody vouches for
 	serial    uint64                         // of cancels and asks
 }
 
@@ -60,9 +62,33 @@ type Local interface {
 	// Deliver returns, and must not be changed; what e refers to stays.
 	Deliver(e *wire.Envelope)
 
-	// Gone says that p has ended or cannot be reached: calls that wait for it
-	// fail with cause.
+	// Gone says that p has ended: whatever waits for it fails with cause.
 	Gone(p id.Proc, cause error)
+
+	// Cut says that a way to p was lost, and p perhaps lives: calls that wait
+	// for it fail with cause. Of watches, links and pauses nothing is said by
+	// that: each is ended by what is delivered.
+	Cut(p id.Proc, cause error)
+}
+
+// Inlets is what a Local may be as well: many small messages come in faster. Inlet
+// returns a way in for one session, or nil.
+type Inlets interface {
+	Local
+	Inlet() Inlet
+}
+
+// Inlet is a way into a Local. Only the goroutine that reads from its session
+// uses it.
+type Inlet interface {
+	// Take is Deliver for a Send, but does not have to deliver it before Flush.
+	// e and the bytes of its body are there only until Take returns. It reports
+	// false if e is for Deliver, and not for the Local of the inlet perhaps.
+	Take(e *wire.Envelope) bool
+
+	// Flush delivers what was taken. It comes before anything else is delivered,
+	// and before the session waits for more.
+	Flush()
 }
 
 // Config describes a gateway. Self and Transports are needed.
@@ -108,16 +134,16 @@ func New(cfg Config) *Gateway {
 		cfg:      cfg.withDefaults(),
 		epoch:    id.NewUID(),
 		quit:     make(chan struct{}),
-		closed:   make(chan struct{}),
 		cancels:  make(map[uint64]context.CancelFunc),
 		locals:   make(map[id.Proc]Local),
 		routes:   make(map[id.Proc]*route),
 		links:    make(map[*link]struct{}),
+		peers:    make(map[id.Proc][]*link),
 		ends:     ends{causes: make(map[id.Proc]error)},
 		askers:   make(map[id.Proc]map[*link]struct{}),
-		watches:  make(map[watch]*link),
 		asks:     make(map[uint64]*ask),
 		attached: make(map[string]*link),
+		joins:    make(map[channel.Addr]*join),
 	}
 }
 
@@ -131,7 +157,10 @@ func (g *Gateway) Bind(p id.Proc, l Local) error {
 	if _, ok := g.locals[p]; ok {
 		return fmt.Errorf("proc %v is bound already", p)
 	}
-	g.locals[p], g.everybody = l, nil
+	g.locals[p] = l
+	if g.everybody != nil {
+		g.everybody = append(g.everybody, l) // who reads it goes no further than its length
+	}
 	return nil
 }
 
@@ -141,7 +170,9 @@ func (g *Gateway) Unbind(p id.Proc, cause error) {
 	g.mu.Lock()
 	_, ok := g.locals[p]
 	delete(g.locals, p)
-	g.everybody = nil
+	if len(g.everybody) > 2*len(g.locals) {
+		g.everybody = nil
+	}
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
 	if ok {
@@ -158,25 +189,15 @@ func (g *Gateway) Addr() channel.Addr {
 
 // Close stops listening and closes all sessions in good order (MS-10); those
 // that are not closed when ctx is done are cut. It returns when everything
-// that the gateway started has ended.
+// that the gateway started has ended, and may be called again meanwhile: with
+// a ctx that ends sooner, to cut sooner.
 func (g *Gateway) Close(ctx context.Context) error {
 	g.mu.Lock()
-	if g.closing {
-		g.mu.Unlock()
-		<-g.closed
-		return nil
-	}
-	g.closing = true
-	close(g.quit)
-	for _, cancel := range g.cancels {
-		cancel()
-	}
-	for _, l := range g.listeners {
-		l.Close()
+	if !g.closing {
+		g.beginCloseLocked()
 	}
 	errs := make(chan error, len(g.links))
-	for l := range g.links {
-		l.sess.StopReceiving() // the procs have ended, and whoever sends to them is to hear of it
+	for l := range g.links { // each of them keeps g.wg above zero
 		g.wg.Go(func() { errs <- l.sess.Close(ctx) })
 	}
 	g.mu.Unlock()
@@ -186,8 +207,22 @@ func (g *Gateway) Close(ctx context.Context) error {
 	for err := range errs {
 		all = append(all, err)
 	}
-	close(g.closed)
 	return errors.Join(all...)
+}
+
+// beginCloseLocked ends all but the sessions, and refuses what is new.
+func (g *Gateway) beginCloseLocked() {
+	g.closing = true
+	close(g.quit)
+	for _, cancel := range g.cancels {
+		cancel()
+	}
+	for _, l := range g.listeners {
+		l.Close()
+	}
+	for l := range g.links {
+		l.sess.StopReceiving() // the procs have ended, and whoever sends to them is to hear of it
+	}
 }
 
 // backgroundLocked returns the context of something that outlives whoever

@@ -49,6 +49,9 @@ func (n *node) Gone(p id.Proc, cause error) {
 	n.signal()
 }
 
+// Cut is noted like an end: the tests know which it is.
+func (n *node) Cut(p id.Proc, cause error) { n.Gone(p, cause) }
+
 func (n *node) signal() {
 	select {
 	case n.changed <- struct{}{}:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/hyperactor/hyperactor/channel"
@@ -16,15 +17,26 @@ import (
 type link struct {
 	sess    *channel.Session
 	peer    id.Proc
-	dialed  bool          // by us
-	lost    bool          // Gateway.mu guards it; nothing new is to lead here
-	ended   bool          // likewise; Unroute tells why the peer has ended
-	watches int           // likewise; that went over it and have no answer
-	arrival arrival       // the goroutine that reads owns it
-	down    chan struct{} // closed when the session has ended and everybody who must know has been told
+	dialed  bool             // by us
+	addr    channel.Addr     // where, if so
+	alone   bool             // the peer's certificate speaks for no other proc
+	serial  uint64           // the larger the later it began
+	up      bool             // Gateway.mu guards it; both sides know of the session
+	lost    bool             // likewise; nothing new is to lead here
+	ended   bool             // likewise; Unroute tells why the peer has ended
+	ties    map[tie]struct{} // paths.mu guards it; those that pass it
+	watches int              // likewise; the watches and links among those that went out over it
+	unwatch func()           // likewise; what to call when there are none any more
+	broken  bool             // likewise; no tie is to pass here
+	arrival arrival          // the goroutine that reads owns it
+	down    chan struct{}    // closed when the session has ended and everybody who must know has been told
 }
 
-func newLink(dialed bool) *link { return &link{dialed: dialed, down: make(chan struct{})} }
+// speaksFor reports whether what comes over l can be from p: a host passes on
+// what its procs say, one that is alone says it itself (MS-15).
+func (l *link) speaksFor(p id.Proc) bool { return !l.alone || p == l.peer }
+
+func newLink() *link { return &link{down: make(chan struct{})} }
 
 // Listen serves peers that connect to addr and returns the real address: with
 // tcp:127.0.0.1:0, the port. ctx bounds the call. A gateway may listen at
@@ -86,20 +98,23 @@ func (g *Gateway) pause(d time.Duration) bool {
 
 // accept says hello to somebody who connected and serves the session.
 func (g *Gateway) accept(conn net.Conn) {
+	l := newLink()
+	cfg := g.sessionConfig(l, g.checkStranger)
+	cfg.HelloTimeout = g.cfg.DialTimeout
+	cfg.Begun = func(*channel.Session) { g.up(l) }
 	g.mu.Lock()
-	ctx, n := g.backgroundLocked(g.cfg.DialTimeout)
+	ctx, n := g.backgroundLocked(2 * g.cfg.DialTimeout) // the end of HelloTimeout says why
 	g.mu.Unlock()
-	l := newLink(false)
-	sess, err := g.hub.Accept(ctx, conn, g.sessionConfig(l, g.checkStranger))
+	sess, err := g.hub.Accept(ctx, conn, cfg)
 	g.endBackground(n)
 	if !g.door.leave(conn) && err != nil {
 		err = errOvertaken
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, channel.ErrResumed):
+	case err != nil:
 		g.refuse(conn.RemoteAddr(), err)
-		return
-	}
-	if sess != nil && g.up(l, sess) { // if there is none, the connection continues another
+	case g.begin(l, sess):
 		g.run(l)
 	}
 }
@@ -119,7 +134,8 @@ func (g *Gateway) checkStranger(h channel.Peer) error {
 // dial connects to p, or whoever it is if p is zero, which listens at addr, and
 // serves the session. The caller runs on one of the gateway's goroutines.
 func (g *Gateway) dial(ctx context.Context, p id.Proc, addr channel.Addr) (*link, error) {
-	l := newLink(true)
+	l := newLink()
+	l.dialed, l.addr = true, addr
 	cfg := g.sessionConfig(l, func(h channel.Peer) error {
 		if err := g.checkToken(h); err != nil {
 			return err
@@ -134,9 +150,10 @@ func (g *Gateway) dial(ctx context.Context, p id.Proc, addr channel.Addr) (*link
 	if err != nil {
 		return nil, err
 	}
-	if !g.up(l, sess) {
+	if !g.begin(l, sess) {
 		return nil, wire.ShuttingDown
 	}
+	g.up(l)
 	g.wg.Go(func() { g.run(l) })
 	return l, nil
 }
@@ -154,23 +171,38 @@ func (g *Gateway) sessionConfig(l *link, check func(channel.Peer) error) channel
 			g.cfg.Log.Info("large messages go through the socket", "peer", l.peer, "err", err)
 		},
 		Handle:     func(_ *channel.Session, e *wire.Envelope) { g.receive(l, e) },
+		Take:       func(_ *channel.Session, e *wire.Envelope) bool { return g.take(l, e) },
+		Settled:    func(*channel.Session) { l.arrival.flush() },
 		QueueBytes: g.cfg.QueueBytes,
 		ResumeFor:  t.ResumeFor, Heartbeat: t.Heartbeat, SuspectAfter: t.SuspectAfter, IdleTimeout: t.IdleTimeout,
 	}
 }
 
-// up makes l known under the name of its peer, unless the gateway is closing.
-// A session that comes up beside another one is used only for what arrives
-// over it.
-func (g *Gateway) up(l *link, sess *channel.Session) bool {
-	l.sess, l.peer = sess, sess.Peer().Peer
+// begin makes sess the session of l, unless the gateway is closing.
+func (g *Gateway) begin(l *link, sess *channel.Session) bool {
+	l.sess, l.peer, l.alone = sess, sess.Peer().Peer, sess.Peer().Alone
+	g.mu.Lock()
+	open := !g.closing
+	if open {
+		g.serial++
+		l.serial = g.serial
+		g.links[l] = struct{}{}
+		g.peers[l.peer] = append(g.peers[l.peer], l)
+	}
+	g.mu.Unlock()
+	if !open {
+		sess.Abort(wire.ShuttingDown)
+	}
+	return open
+}
+
+// up makes l a way to its peer, when both sides know of the session: a dialer
+// that has not heard our answer will never use it. A session that comes up
+// beside another one is used only for what arrives over it.
+func (g *Gateway) up(l *link) {
 	g.drain(g.elders(l), errReplaced)
 	g.settle(l.peer)
-	if !g.enter(l) {
-		sess.Abort(wire.ShuttingDown)
-		return false
-	}
-	return true
+	g.enter(l)
 }
 
 // elders returns the sessions that l replaces: a peer dials again only when it
@@ -180,8 +212,8 @@ func (g *Gateway) elders(l *link) []*link {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	var elders []*link
-	for other := range g.links {
-		if other.peer == l.peer && other.dialed == l.dialed {
+	for _, other := range g.peers[l.peer] {
+		if other.dialed == l.dialed && other.serial < l.serial {
 			elders = append(elders, other)
 		}
 	}
@@ -214,14 +246,13 @@ func (g *Gateway) drain(links []*link, cause error) {
 	}
 }
 
-// enter puts l on the table. It reports false if the gateway is closing.
-func (g *Gateway) enter(l *link) bool {
+// enter makes l the way to its peer, if there is no other.
+func (g *Gateway) enter(l *link) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closing {
-		return false
+	if l.up = !g.closing; !l.up {
+		return
 	}
-	g.links[l] = struct{}{}
 	r := g.routes[l.peer]
 	switch {
 	case r == nil:
@@ -236,7 +267,6 @@ func (g *Gateway) enter(l *link) bool {
 	case r.hop == nil:
 		r.hop = l
 	}
-	return true
 }
 
 // endIsReported reports whether local callers of the peer of l hear of its end,
@@ -273,22 +303,39 @@ func (g *Gateway) run(l *link) {
 		if written {
 			code = InDoubt
 		}
+		if e.Kind == wire.Watch || e.Kind == wire.Down {
+			g.backAlong(l, e)
+			continue
+		}
 		if reported && e.Kind != wire.Send && e.To.Proc == l.peer && g.willHear(e.From.Proc, l.peer) {
 			continue // it ends when the peer's end is known
 		}
 		g.giveBack(nil, e, wire.PeerGone, code, fmt.Sprintf("session with %v ended: %v", l.peer, err))
 	}
-	if isIdle(err) {
+	switch {
+	case !g.isUp(l):
+	case isIdle(err):
 		g.rested(l)
-	} else {
+	default:
 		g.lost(l, err)
 	}
+	g.breakTies(l, fmt.Errorf("session with %v ended: %w", l.peer, err))
 	g.mu.Lock()
 	delete(g.links, l)
-	g.endWatchesOverLocked(l)
+	rest := slices.DeleteFunc(g.peers[l.peer], func(other *link) bool { return other == l })
+	if g.peers[l.peer] = rest; len(rest) == 0 {
+		delete(g.peers, l.peer)
+	}
 	g.mu.Unlock()
 	g.ways.forget(l)
 	close(l.down)
+}
+
+// isUp reports whether l has ever been a way to its peer.
+func (g *Gateway) isUp(l *link) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return l.up
 }
 
 // isIdle reports whether err is the end of a session that nobody needed.

@@ -111,6 +111,7 @@ type stuck struct{ release chan struct{} }
 
 func (s stuck) Deliver(*wire.Envelope) { <-s.release }
 func (stuck) Gone(id.Proc, error)      {}
+func (stuck) Cut(id.Proc, error)       {}
 
 // MS-7.
 func TestSlowPeerBlocksOnlyItsSenders(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 // receive handles one envelope that came over l. It never blocks: the next one
 // waits behind it.
 func (g *Gateway) receive(l *link, e *wire.Envelope) {
+	l.arrival.flush()
 	switch e.Kind {
 	case wire.Resolve:
 		g.resolve(l, *e)
@@ -25,8 +26,13 @@ func (g *Gateway) receive(l *link, e *wire.Envelope) {
 	case wire.Gone:
 		g.heardGone(l, *e)
 		return
-	case wire.Down:
-		g.endWatch(watch{e.To, e.From, e.Call})
+	}
+	if !l.speaksFor(e.From.Proc) {
+		g.disown(l, *e)
+		return
+	}
+	if e.Kind > wire.Return && g.receiveEnd(l, e) {
+		return
 	}
 	for len(e.Via) > 0 && g.isLocal(e.Via[0]) {
 		e.Via = e.Via[1:]
@@ -34,11 +40,24 @@ func (g *Gateway) receive(l *link, e *wire.Envelope) {
 	if len(e.Via) == 0 {
 		e.Via = nil
 		if local := g.localFor(l, e.To.Proc); local != nil {
+			g.openTie(e, path{in: l})
 			local.Deliver(e)
 			return
 		}
 	}
 	g.relay(l, *e)
+}
+
+// take is receive for a small Send, if its proc is here and takes it.
+func (g *Gateway) take(l *link, e *wire.Envelope) bool {
+	if len(e.Via) > 0 || !l.speaksFor(e.From.Proc) {
+		return false
+	}
+	a := &l.arrival
+	if a.version != g.mu.version.Load() || a.to.UID != e.To.Proc.UID {
+		g.localFor(l, e.To.Proc)
+	}
+	return a.inlet != nil && a.inlet.Take(e)
 }
 
 // relay passes on what is addressed to somebody else, if we have a way of our
@@ -61,7 +80,7 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 	if r != nil && to == e.To.Proc && from != nil {
 		g.noteAskerLocked(to, from)
 	}
-	if (r != nil && r.hop == nil && r.addr != "" || r == nil && g.attached[to.Host] != nil) && g.parkLocked(to, &e) {
+	if (r != nil && r.hop == nil && r.addr != "" || r == nil && g.attached[to.Host] != nil) && g.parkLocked(to, parked{e, from}) {
 		g.mu.Unlock()
 		return
 	}
@@ -83,15 +102,34 @@ const (
 	maxParkedBytes = 1 << 20 // or one message that is larger
 )
 
-// parkLocked keeps e until the search for p has ended, and begins one if there
+// parked is a message of somebody else that waits for a search.
+type parked struct {
+	wire.Envelope
+	from *link // nil if it is our own to say
+}
+
+// maxGuesses bounds the searches under way that messages of others have begun
+// for procs that nobody vouches for: their names may be made up.
+const maxGuesses = 4096
+
+// parkLocked keeps m until the search for p has ended, and begins one if there
 // is none. It reports whether there is room.
-func (g *Gateway) parkLocked(p id.Proc, e *wire.Envelope) bool {
-	_, f, err := g.searchLocked(p)
-	if err != nil || f == nil || len(f.parked) >= maxParked || f.bytes > 0 && f.bytes+e.Size() > maxParkedBytes {
+func (g *Gateway) parkLocked(p id.Proc, m parked) bool {
+	guess := g.routes[p] == nil
+	if guess && g.guesses >= maxGuesses {
 		return false
 	}
-	f.parked = append(f.parked, *e)
-	f.bytes += e.Size()
+	_, f, err := g.searchLocked(p)
+	size := m.Size()
+	if err != nil || f == nil || len(f.parked) >= maxParked || f.bytes > 0 && f.bytes+size > maxParkedBytes {
+		return false
+	}
+	if guess {
+		f.guess = true
+		g.guesses++
+	}
+	f.parked = append(f.parked, m)
+	f.bytes += size
 	return true
 }
 
@@ -101,15 +139,19 @@ func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
 		g.bounce(from, e, wire.NoRoute, fmt.Sprintf("%v has no way to %v", g.cfg.Self, p))
 		return
 	}
-	g.noteSent(l, &e)
+	if !g.openTie(&e, path{in: from, out: l}) {
+		return // who began it knows of the loss
+	}
 	err := l.sess.TrySend(&e)
-	if err == nil {
+	switch {
+	case err == nil && from == nil:
+		g.stats.returned.Add(1)
+		return
+	case err == nil:
 		g.stats.relayed.Add(1)
 		return
 	}
-	if e.Kind == wire.Watch {
-		g.endWatch(watch{e.From, e.To, e.Call})
-	}
+	g.closeTie(&e)
 	reason, _ := errors.AsType[wire.Reason](err)
 	if errors.Is(err, channel.ErrClosed) {
 		reason = wire.PeerGone
@@ -141,20 +183,37 @@ func (g *Gateway) bounce(from *link, e wire.Envelope, reason wire.Reason, detail
 	g.giveBack(from, e, reason, "", detail)
 }
 
+// disown sends back what the peer of l, whose certificate speaks for itself
+// only, says in the name of somebody else (MS-15). It goes over l and nowhere
+// else: who is named there did not send it.
+func (g *Gateway) disown(l *link, e wire.Envelope) {
+	back := returnOf(e, wire.Malformed, "", fmt.Sprintf("the certificate of %v does not speak for %v", l.peer, e.From.Proc))
+	if !e.Kind.Returns() || l.sess.TrySend(&back) != nil {
+		g.stats.dropped.Add(1)
+		return
+	}
+	g.stats.returned.Add(1)
+}
+
+// returnOf returns what tells the sender of e that it cannot be delivered.
+func returnOf(e wire.Envelope, reason wire.Reason, code, detail string) wire.Envelope {
+	back := wire.Envelope{
+		Kind: wire.Return, TTL: wire.DefaultTTL, Reason: reason, Call: e.Call,
+		To: e.From, From: e.To, Method: e.Method, Code: code, Trace: e.Trace, Body: []byte(detail),
+	}
+	if e.Kind == wire.Watch { // a Down with a Method would be from who has made a link
+		back.Kind, back.Method, back.Code = wire.Down, "", ""
+	}
+	return back
+}
+
 // giveBack is bounce with a Code.
 func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code, detail string) {
 	if !e.Kind.Returns() || e.From.Proc.IsZero() {
 		g.stats.dropped.Add(1)
 		return
 	}
-	kind := wire.Return
-	if e.Kind == wire.Watch {
-		kind = wire.Down
-	}
-	back := wire.Envelope{
-		Kind: kind, TTL: wire.DefaultTTL, Reason: reason, Call: e.Call,
-		To: e.From, From: e.To, Method: e.Method, Code: code, Trace: e.Trace, Body: []byte(detail),
-	}
+	back := returnOf(e, reason, code, detail)
 	g.mu.RLock()
 	local := g.locals[back.To.Proc]
 	if r := g.routes[back.To.Proc]; from == nil && r != nil && len(r.via) == 0 {
@@ -164,10 +223,8 @@ func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code
 	switch {
 	case local != nil:
 		local.Deliver(&back)
-	case from == nil:
-		g.relay(nil, back) // which counts it if there is no way
-	case from.sess.TrySend(&back) != nil:
-		g.stats.dropped.Add(1)
+	case from == nil || from.sess.TrySend(&back) != nil:
+		g.relay(nil, back) // which counts it
 		return
 	}
 	g.stats.returned.Add(1)
@@ -271,10 +328,36 @@ func (g *Gateway) whereLocked(p id.Proc, asker *link) (channel.Addr, bool) {
 func (g *Gateway) answered(l *link, e wire.Envelope) {
 	g.mu.Lock()
 	a := g.asks[e.Call]
-	delete(g.asks, e.Call)
+	asked := a != nil && a.of == l
+	if asked {
+		delete(g.asks, e.Call)
+		if r := g.routes[e.From.Proc]; r != nil && r.search != nil && e.Reason == 0 {
+			r.search.told = l
+		}
+	}
 	g.mu.Unlock()
-	if a != nil && a.of == l {
+	switch {
+	case asked:
 		a.answer <- e // the only one: the ask is off the table
+	case e.Call == 0 && e.Reason == wire.NoRoute:
+		g.notThere(l, e.From.Proc)
+	}
+}
+
+// notThere is told that the gateway of an attached host, which was asked while
+// messages were on their way through it already, does not know p.
+func (g *Gateway) notThere(l *link, p id.Proc) {
+	g.mu.Lock()
+	r := g.routes[p]
+	err := fmt.Errorf("says %v", l.peer)
+	through := r != nil && g.attached[p.Host] == l && r.hop == l
+	if through {
+		r.hop = nil
+	}
+	r.deny(l, err)
+	g.mu.Unlock()
+	if through {
+		g.gone(p, sendError(p, wire.NoRoute, err))
 	}
 }
 
@@ -282,16 +365,16 @@ func (g *Gateway) answered(l *link, e wire.Envelope) {
 // not reach it any more, if the peer is the one to know: our uplink, or the way
 // to the proc. One that was only lost may come back.
 func (g *Gateway) heardGone(l *link, e wire.Envelope) {
-	p := e.From.Proc
+	p, cause := e.From.Proc, g.hear(&e)
 	g.mu.Lock()
 	r := g.routes[p]
 	_, local := g.locals[p]
-	if p.IsZero() || local || l.peer != g.uplink && l.peer != p && g.attached[p.Host] != l && (r == nil || r.hop != l) {
+	through := r != nil && (r.hop == l || len(r.via) > 0 && r.via[0] == l.peer)
+	if p.IsZero() || local || l.peer != g.uplink && l.peer != p && g.attached[p.Host] != l && !through {
 		g.mu.Unlock()
 		g.stats.dropped.Add(1)
 		return
 	}
-	cause := g.hear(&e)
 	tell := func() { g.Unroute(p, sendError(p, wire.PeerGone, cause)) }
 	if e.Reason == wire.NoRoute {
 		tell = func() { g.gone(p, cause) }
@@ -299,9 +382,10 @@ func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 			tell = func() {} // we have another way
 		} else if r != nil {
 			r.hop = nil
+			r.deny(l, cause)
 		}
 	}
-	if g.linkedLocked(p) { // what it said itself comes first, and may have to be waited for
+	if len(g.peers[p]) > 0 { // what it said itself comes first, and may have to be waited for
 		g.goLocked(tell)
 		tell = func() {}
 	}
@@ -309,12 +393,9 @@ func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 	tell() // now: what comes next over l is later than the end
 }
 
-// linkedLocked reports whether there is a session with p itself.
-func (g *Gateway) linkedLocked(p id.Proc) bool {
-	for l := range g.links {
-		if l.peer == p {
-			return true
-		}
+// deny notes that the peer of l is not the way that a search has just found.
+func (r *route) deny(l *link, err error) {
+	if r != nil && r.search != nil && r.search.told == l {
+		r.search.denied = err
 	}
-	return false
 }

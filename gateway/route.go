@@ -72,7 +72,10 @@ func (g *Gateway) setRoute(p id.Proc, set func(*route)) {
 // that asked for p or sent to it through us learn that it is gone.
 func (g *Gateway) Unroute(p id.Proc, cause error) {
 	g.mu.Lock()
-	if r := g.routes[p]; r != nil {
+	r := g.routes[p]
+	_, local := g.locals[p]
+	known := r != nil || local || len(g.peers[p]) > 0 || len(g.askers[p]) > 0 || g.paths.any(p)
+	if r != nil {
 		delete(g.routes, p)
 		r.ended, r.cause = true, cause
 		r.foundLocked()
@@ -80,16 +83,15 @@ func (g *Gateway) Unroute(p id.Proc, cause error) {
 			r.search.cancel()
 		}
 	}
-	var links []*link
-	for l := range g.links {
-		if l.peer == p {
-			l.ended = true
-			links = append(links, l)
-		}
+	links := slices.Clone(g.peers[p])
+	for _, l := range links {
+		l.ended = true
 	}
 	g.ends.add(p, cause)
 	g.mu.Unlock()
-
+	if !known {
+		return // all were told by Unbind, by an earlier end, or have never met p
+	}
 	g.drain(links, cause)
 	g.mu.Lock()
 	told := g.toTellLocked(p)
@@ -119,8 +121,8 @@ func (g *Gateway) lost(l *link, err error) {
 			delete(g.askers, p)
 		}
 	}
-	for other := range g.links {
-		if other.peer == l.peer && !other.lost {
+	for _, other := range g.peers[l.peer] {
+		if other.up && !other.lost {
 			g.goLocked(func() { g.closeSoon(other) })
 		}
 	}
@@ -163,6 +165,7 @@ func (g *Gateway) rested(l *link) {
 		}
 		if r.hop = nil; !r.fixed && r.search == nil {
 			delete(g.routes, p)
+			delete(g.askers, p)
 		}
 	}
 }
@@ -247,7 +250,6 @@ func (g *Gateway) toTellLocked(p id.Proc) audience {
 	if g.everybody == nil {
 		g.everybody = slices.Collect(maps.Values(g.locals))
 	}
-	g.endWatchesOfLocked(p)
 	a := audience{locals: g.everybody}
 	for l := range g.askers[p] {
 		a.peers = append(a.peers, l)
@@ -263,14 +265,27 @@ func (g *Gateway) tell(a audience, p id.Proc, how wire.Reason, cause error) {
 		cause = sendError(p, wire.PeerGone, nil)
 	}
 	for _, l := range a.locals {
-		l.Gone(p, cause)
+		if how == wire.PeerGone {
+			l.Gone(p, cause)
+		} else {
+			l.Cut(p, cause)
+		}
 	}
-	if len(a.peers) == 0 {
+	g.tellPeers(a.peers, p, how, cause)
+	if how == wire.PeerGone {
+		g.endTies(p, cause, a.peers)
+	} else {
+		g.giveUpTies(p, cause)
+	}
+}
+
+func (g *Gateway) tellPeers(peers []*link, p id.Proc, how wire.Reason, cause error) {
+	if len(peers) == 0 {
 		return
 	}
 	e := wire.Envelope{Kind: wire.Gone, TTL: wire.DefaultTTL, From: p.Actor(""), Reason: how}
 	g.say(&e, cause)
-	for _, l := range a.peers {
+	for _, l := range peers {
 		e.To = l.peer.Actor("")
 		l.sess.TrySend(&e)
 	}

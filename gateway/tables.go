@@ -11,8 +11,9 @@ type Tables struct {
 	Askers     int // pairs of a proc and a peer that is to be told of its end
 	Asks       int // our own questions without an answer
 	Forwards   int // questions of others that we look into
-	Watches    int // that went over a session and have not ended
-	Attached   int // hosts that are reached over a session that they have made
+	Ties       int // watches, links and pauses that went over a session and have not ended
+	Attached   int // hosts that are reached over a session that they have made, or Join
+	Joins      int // addresses that we have joined, or are about to
 	Background int // searches, and peers that say hello
 }
 
@@ -22,7 +23,7 @@ func (g *Gateway) Tables() Tables {
 	defer g.mu.RUnlock()
 	t := Tables{
 		Sessions: len(g.links), Routes: len(g.routes), Asks: len(g.asks), Forwards: g.forwards,
-		Watches: len(g.watches), Attached: len(g.attached), Background: len(g.cancels),
+		Ties: g.paths.len(), Attached: len(g.attached), Joins: len(g.joins), Background: len(g.cancels),
 	}
 	for _, r := range g.routes {
 		if r.search != nil {

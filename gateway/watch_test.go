@@ -59,7 +59,7 @@ func TestWatchKeepsTheSession(t *testing.T) {
 			e := a.envelope(wire.Unwatch, b, "")
 			if e.Call = call; call == 2 {
 				e = b.envelope(wire.Down, a, "")
-				e.From, e.To, e.Call = b.id.Actor("to"), a.id.Actor("from"), call
+				e.From, e.To, e.Call, e.Method = b.id.Actor("to"), a.id.Actor("from"), call, ""
 				b.Send(t.Context(), e)
 			} else {
 				a.Send(t.Context(), e)

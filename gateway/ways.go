@@ -70,6 +70,7 @@ func (w *ways) forget(hop *link) {
 type arrival struct {
 	to      id.Proc
 	local   Local // nil if it is none of ours
+	inlet   Inlet // of local; nil if it has none
 	version uint64
 }
 
@@ -79,8 +80,29 @@ func (g *Gateway) localFor(l *link, p id.Proc) Local {
 	a := &l.arrival
 	if a.version != g.mu.version.Load() || a.to != p {
 		g.mu.RLock()
-		*a = arrival{to: p, local: g.locals[p], version: g.mu.version.Load()}
+		local := g.locals[p]
+		a.to, a.version = p, g.mu.version.Load()
 		g.mu.RUnlock()
+		a.lead(local)
 	}
 	return a.local
+}
+
+// lead makes a lead to local.
+func (a *arrival) lead(local Local) {
+	if a.local == local {
+		return
+	}
+	a.flush()
+	a.local, a.inlet = local, nil
+	if l, ok := local.(Inlets); ok {
+		a.inlet = l.Inlet()
+	}
+}
+
+// flush delivers what the inlet has taken.
+func (a *arrival) flush() {
+	if a.inlet != nil {
+		a.inlet.Flush()
+	}
 }

@@ -10,7 +10,7 @@ func TestWaysHoldAsLongAsTheTables(t *testing.T) {
 	var mu tableLock
 	var w ways
 	a, b := id.Proc{Host: "h", Name: "a", UID: 1}, id.Proc{Host: "h", Name: "b", UID: 1 + uint64(len(w))} // at one place
-	toA, toB := newLink(true), newLink(true)
+	toA, toB := newLink(), newLink()
 	find := func(p id.Proc) *link { return w.find(&p, mu.version.Load()) }
 	remember := func(p id.Proc, l *link) {
 		mu.RLock()

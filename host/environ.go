@@ -17,7 +17,7 @@ func Environ(mark string, layers ...[]string) []string {
 		all = append(all, Marker(mark))
 	}
 	at := make(map[string]int, len(all))
-	var env []string
+	env := all[:0] // which it never overtakes
 	for _, kv := range all {
 		name, _, _ := strings.Cut(kv, "=")
 		if i, ok := at[name]; ok {

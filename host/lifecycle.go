@@ -61,11 +61,25 @@ type lifecycle struct {
 	stopSent time.Time // zero: not yet
 
 	killAt   time.Time // when to kill; zero: no kill is planned
-	killWhy  string    // the cause if that kill is the first; "" if the request says it all
+	killWhy  why       // the cause if that kill is the first
 	killSent time.Time // zero: not yet
 	overdue  bool
 
 	exit Exit
+}
+
+// why is the reason for a kill, which few plans come to: so it is put into words
+// only then.
+type why struct {
+	text  string        // "" if the request says it all
+	grace time.Duration // what was used up, instead of the text; 0 if nothing was
+}
+
+func (w why) String() string {
+	if w.grace > 0 {
+		return fmt.Sprintf("grace of %v used up", readable(w.grace))
+	}
+	return w.text
 }
 
 // signalState is how far asking a tree to stop has come.
@@ -229,7 +243,7 @@ func (l *lifecycle) fail(at time.Time, cause string) {
 	if l.failed == "" {
 		l.failed = cause
 	}
-	l.planKill(at, cause)
+	l.planKill(at, why{text: cause})
 }
 
 // condemn plans the end of a proc that would live on. While it is being
@@ -253,17 +267,13 @@ func (l *lifecycle) terminate(now time.Time, e askTerminate) {
 		l.deadline = deadline
 		l.half = earlier(l.half, now.Add(grace/2))
 	}
-	why := "no grace was given"
-	if grace > 0 {
-		why = fmt.Sprintf("grace of %v used up", readable(grace))
-	}
-	l.planKill(now.Add(grace), why)
+	l.planKill(now.Add(grace), why{text: "no grace was given", grace: grace})
 }
 
 func (l *lifecycle) kill(now time.Time, e askKill) {
-	l.killWhy = ""
+	l.killWhy = why{}
 	if l.requested != (launch.Request{}) {
-		l.killWhy = fmt.Sprintf("%s killed it: %s", e.by, e.why)
+		l.killWhy.text = fmt.Sprintf("%s killed it: %s", e.by, e.why)
 	}
 	l.request(now, launch.Request{By: e.by, Why: e.why, At: now, Kill: true})
 	l.killAt = now
@@ -286,12 +296,12 @@ func (l *lifecycle) request(now time.Time, r launch.Request) {
 
 // planKill moves the kill to at if that is earlier than planned. Of two
 // reasons for the same moment the first one stands.
-func (l *lifecycle) planKill(at time.Time, why string) {
+func (l *lifecycle) planKill(at time.Time, w why) {
 	if !l.killSent.IsZero() {
 		return
 	}
 	if l.killAt.IsZero() || at.Before(l.killAt) {
-		l.killAt, l.killWhy = at, why
+		l.killAt, l.killWhy = at, w
 	}
 }
 
@@ -311,7 +321,7 @@ func (l *lifecycle) signal(now time.Time, e signalled) (terminators, killers boo
 		}
 		return due(l.deadline, now), true
 	case l.killSent.IsZero():
-		l.killSent, l.cause = now, l.killWhy
+		l.killSent, l.cause = now, l.killWhy.String()
 	}
 	return false, false
 }

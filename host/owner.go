@@ -150,7 +150,7 @@ func (o *owner) finish(end exited, rest []event) {
 	}
 	o.life.step(time.Now(), end)
 	o.cfg.OnExit(o.life.exit)
-	o.cfg.Log.Info("proc exited", "proc", o.cfg.ID, "exit", o.life.exit.String())
+	o.cfg.Log.Info("proc exited", "proc", o.cfg.ID, "exit", o.life.exit)
 	o.publish()
 	close(o.h.exited)
 }

@@ -288,5 +288,9 @@ func untilGone(ctx context.Context, h ProcHandle, err error) error {
 	if err == nil || errors.Is(err, ErrAlreadyExited) {
 		return nil
 	}
+	return notGone(h, err)
+}
+
+func notGone(h ProcHandle, err error) error {
 	return fmt.Errorf("%w; status: %v", err, h.Status())
 }

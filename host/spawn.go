@@ -55,7 +55,8 @@ type ProcSpec struct {
 
 	// Restart says whether the proc is started again when it ends, and
 	// RestartLimits how soon and how often. That is what Host.Spawn and
-	// Supervise do; a manager's Spawn starts a proc once.
+	// Supervise do; a manager's Spawn starts a proc once. Each start is a new,
+	// empty proc: see Supervisor.
 	Restart       restart.Mode
 	RestartLimits restart.Limits
 }

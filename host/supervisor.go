@@ -16,8 +16,10 @@ import (
 
 // Supervisor keeps one proc running: it follows each incarnation to its end
 // and starts the next one, as the spec's Restart and RestartLimits say. The
-// name stays, the id is a new one each time (AC-6). Its methods may be called
-// concurrently, and like a handle it outlives its proc.
+// name stays, the id is a new one each time (AC-6), and the new proc is empty:
+// its program begins anew, actors that others spawned in the old one are gone,
+// and their refs with them. Its methods may be called concurrently, and like a
+// handle it outlives its proc.
 //
 // Whoever stops a proc through its handle means it for good, and ends the
 // supervision too, unless the answer is ErrAlreadyExited; so do Terminate and

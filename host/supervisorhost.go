@@ -35,8 +35,8 @@ func newWards(cfg Config) *wards {
 	return w
 }
 
-// Supervise starts a proc and keeps it running; see Supervise for when it
-// returns. If the proc is given up, Config.OnGiveUp is told. TerminateAll and
+// Supervise starts a proc and keeps it running, as the function Supervise does
+// for any manager: it returns before the proc is Ready. If the proc is given up, Config.OnGiveUp is told. TerminateAll and
 // Shutdown end the supervision with the proc.
 func (h *Host) Supervise(ctx context.Context, spec ProcSpec) (*Supervisor, error) {
 	s, _, err := h.supervise(ctx, spec, false)

@@ -39,7 +39,7 @@ func (m *Mode) UnmarshalText(text []byte) error {
 
 // Limits says how soon a proc is started again, and when it is given up
 // (AC-6). The zero value works. It needs no window of time: a proc is given up
-// for Runs in a row that were not healthy. A run is healthy if the proc was
+// for a row of runs that were not healthy. A run is healthy if the proc was
 // Ready for the time Healthy, and for twice the delay that came before the run.
 type Limits struct {
 	// MaxRestarts is how often in a row it is started again after a run
@@ -70,7 +70,7 @@ type Backoff struct {
 	Min    time.Duration // the first delay; 500 ms if zero
 	Max    time.Duration // what it grows to; 60 s if zero, or Min if that is longer
 	Factor float64       // from one delay to the next; 2 if zero, at least 1
-	Jitter float64       // each delay is up to this part of it shorter or longer; 0.2 if zero, at most 1, none if negative
+	Jitter float64       // each delay is up to this part of it shorter or longer, within Min and Max; 0.2 if zero, at most 1, none if negative
 }
 
 // The defaults (AC-6), and what has none to choose.
@@ -280,10 +280,18 @@ func (b Backoff) delay(unhealthy int) time.Duration {
 	return time.Duration(d)
 }
 
-// spread returns d with jitter, so that procs which Failed together do not
-// come back together.
+// spread returns d with jitter, so that procs that failed together do not come
+// back together. What would leave the range of b is thrown back into it: cut
+// off, half of them would come back at its very end.
 func (b Backoff) spread(d time.Duration, random float64) time.Duration {
+	least, most := float64(b.Min), float64(b.Max)
 	with := float64(d) * (1 + b.Jitter*(2*random-1))
+	switch {
+	case with < least:
+		with = min(2*least-with, most)
+	case with > most:
+		with = max(2*most-with, least)
+	}
 	if with >= math.MaxInt64 {
 		return d
 	}

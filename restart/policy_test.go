@@ -36,6 +36,9 @@ func TestRestartPolicy(t *testing.T) {
 			if d := float64(got.After); d < low-1 || d > high+1 {
 				t.Fatalf("after %d runs: delay %v, want %v give or take %v of it", len(runs), got.After, delay, p.limits.Backoff.Jitter)
 			}
+			if b := p.limits.Backoff; got.After < b.Min || got.After > b.Max {
+				t.Fatalf("after %d runs: delay %v, want it within %v and %v", len(runs), got.After, b.Min, b.Max)
+			}
 			if p.limits.MaxRestarts > 0 && len(h.window) > p.limits.MaxRestarts || p.limits.Within == 0 && len(h.window) > 0 {
 				t.Fatalf("%d lengths are remembered, Policy %+v", len(h.window), p)
 			}
@@ -165,9 +168,15 @@ func TestRestartDefaults(t *testing.T) {
 	if v := p.Next(&History{}, Run{How: Succeeded}, 0); v.Do != Done {
 		t.Errorf("a clean end: %+v", v)
 	}
-	low, high := p.Next(&History{}, Run{}, 0), p.Next(&History{}, Run{}, 1)
-	if low.After != 400*time.Millisecond || high.After != 600*time.Millisecond {
-		t.Errorf("jitter from %v to %v, want 20%% around 500ms", low.After, high.After)
+	for random, want := range map[float64]time.Duration{0: 600 * time.Millisecond, 0.5: 500 * time.Millisecond, 1: 600 * time.Millisecond} {
+		if v := p.Next(&History{}, Run{}, random); v.After != want {
+			t.Errorf("random %v: the first delay is %v, want %v: 20%% more or less, and not under 500ms", random, v.After, want)
+		}
+	}
+	for random, want := range map[float64]time.Duration{0: 800 * time.Millisecond, 1: 1200 * time.Millisecond} {
+		if v := p.Next(&History{delay: time.Second / 2, unhealthy: 1}, Run{}, random); v.After != want {
+			t.Errorf("random %v: the second delay is %v, want %v", random, v.After, want)
+		}
 	}
 }
 

@@ -153,7 +153,7 @@ func (e *Envelope) Release() {
 
 // Forget removes the body and the parts from e, which others may have: it keeps
 // them alive no longer.
-func (e *Envelope) Forget() { e.Body, e.Parts, e.body, e.own = nil, nil, nil, false }
+func (e *Envelope) Forget() { e.Body, e.Parts, e.body, e.own, e.lent = nil, nil, nil, false, false }
 
 func (b Bulk) appendTo(to []byte) []byte {
 	b.View(func(p []byte) error {

@@ -21,17 +21,22 @@ import (
 // The parts stay valid when those in v are released. A message that needs more
 // than MaxParts is refused with TooLarge.
 func MarshalParts(v any) (body []byte, parts []Bulk, err error) {
+	return marshalParts(v, Marshal)
+}
+
+// marshalParts is MarshalParts; marshal is for what has no Bulk in it.
+func marshalParts(v any, marshal func(any) ([]byte, error)) (body []byte, parts []Bulk, err error) {
 	if part, ok, err := solePart(v); err != nil {
 		return nil, nil, fmt.Errorf("marshal %T: %w", v, err)
 	} else if ok {
 		return soleSeat(part.Len()), []Bulk{part}, nil
 	}
-	if body := marshalPlain(v); body != nil {
-		return body, nil, nil
+	var l *layout
+	if !IsPlain(v) {
+		l = layoutOf(reflect.TypeOf(v))
 	}
-	l := layoutOf(reflect.TypeOf(v))
 	if l == nil {
-		body, err = Marshal(v)
+		body, err = marshal(v)
 		return body, nil, err
 	}
 	if l.fault != "" {
@@ -56,7 +61,7 @@ func MarshalParts(v any) (body []byte, parts []Bulk, err error) {
 // themselves: they live until released. A []byte is a copy of the part that it
 // came in, which is released.
 func UnmarshalParts(body []byte, parts []Bulk, v any) error {
-	if len(parts) == 0 && unmarshalPlain(body, v) {
+	if len(parts) == 0 && UnmarshalPlain(body, v) {
 		return nil
 	}
 	if len(parts) == 1 && isSoleSeat(body, parts[0].Len()) {

@@ -6,8 +6,8 @@ import (
 )
 
 // What is large does not travel in one frame (MS-9). The body and the parts of
-// a message that are in no segment, one after the other, are its tail; a tail of more than ChunkSize
-// goes ahead of its message, as a transfer:
+// a message that are in no segment, one after the other, are its tail; a tail of
+// more than ChunkSize goes ahead of its message, as a transfer:
 //
 //	Chunk   number and acknowledgement, 8 bytes each; transfer, 4 bytes; the
 //	        transfer's size, 8 bytes; and the next bytes of it: ChunkSize of

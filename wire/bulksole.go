@@ -66,6 +66,6 @@ func unmarshalSole(part Bulk, v any) (done bool, err error) {
 	}
 	defer part.Release()
 	return true, part.View(func(p []byte) error {
-		return Unmarshal(append(plainHead(cborBytes, uint64(len(p)), len(p)), p...), v)
+		return Unmarshal(append(appendHead(nil, cborBytes, uint64(len(p)), len(p)), p...), v)
 	})
 }

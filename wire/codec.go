@@ -10,7 +10,7 @@ import (
 // Marshal returns the CBOR of v. Types with MarshalText become text, times
 // keep their nanoseconds, a Bulk is bytes like any (see MarshalParts).
 func Marshal(v any) ([]byte, error) {
-	if b := marshalPlain(v); b != nil {
+	if b, ok := appendPlain(nil, v); ok {
 		return b, nil
 	}
 	return encMode().Marshal(v)
@@ -43,7 +43,7 @@ func decOptions() cbor.DecOptions {
 // encMode and decMode are built once, at first use, and immutable: options
 // that do not fit together would be a mistake in this file.
 var (
-	encMode = sync.OnceValue(func() cbor.EncMode { return must(encOptions().EncMode()) })
+	encMode = sync.OnceValue(func() cbor.UserBufferEncMode { return must(encOptions().UserBufferEncMode()) })
 	decMode = sync.OnceValue(func() cbor.DecMode { return must(decOptions().DecMode()) })
 )
 

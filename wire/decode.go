@@ -75,7 +75,7 @@ func (e *Envelope) DecodeUnnamed(b []byte) bool {
 		return false
 	}
 	e.Kind, e.TTL, e.Reason, e.Call = kind, b[1], reason, call
-	e.Via, e.Code, e.Trace, e.Body, e.Parts, e.body, e.own = nil, "", nil, nil, nil, nil, false
+	e.Via, e.Code, e.Trace, e.Body, e.Parts, e.body, e.own, e.lent = nil, "", nil, nil, nil, nil, false, false
 	if len(rest) > len(unnamed) {
 		e.Body = rest[len(unnamed):len(rest):len(rest)]
 	}

@@ -20,6 +20,7 @@ type Envelope struct {
 
 	body *loan // what Body is in, if that is to be used again
 	own  bool  // Body is memory of its own, which nobody else has
+	lent bool  // Body will be used for something else, see Encoder
 }
 
 // DefaultTTL is the number of hops that a new envelope may take.

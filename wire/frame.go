@@ -6,11 +6,12 @@ import (
 	"fmt"
 )
 
-// FrameType is the type of a frame. A frame is a length (4 bytes, big endian, of all that
-// follows), one byte of type, and what that type says:
+// FrameType is the type of a frame. A frame is a length (4 bytes, big endian, of
+// all that follows), one byte of type, and what that type says:
 //
-//	Hello   the CBOR of a Hello; the first frame each way, and only the first
-//	Data    number and acknowledgement, 8 bytes each, flow, 2 bytes, and an envelope
+//	Hello   a Hello; the first frame each way, and only the first
+//	Data    number and acknowledgement, 8 bytes each, flow, 2 bytes, and an
+//	        envelope without parts
 //	Ack     acknowledgement, 8 bytes
 //	Close   acknowledgement, 8 bytes, one byte of code, and text
 //	Ping    acknowledgement, 8 bytes, and 8 bytes that the Pong repeats
@@ -20,9 +21,9 @@ import (
 //	Chunk, Bulk, Memory: see ChunkSize
 //
 // Data, Chunk, Bulk and Memory frames are numbered from 1 without gaps, over
-// all connections of their session. An acknowledgement is the number of the last frame that was
-// received, with all before it (MS-5). The other frames have no number and are
-// not sent again.
+// all connections of their session. An acknowledgement is the number of the last
+// frame that was received, with all before it (MS-5). The other frames have no
+// number and are not sent again.
 //
 // A hundred bytes of names go with every message, the same for all messages
 // from one actor to one method. A flow stands for them: see Flow.

@@ -20,45 +20,54 @@ const (
 	cborText  = 3 << 5
 )
 
-// marshalPlain returns the CBOR of what v points to, or nil.
-func marshalPlain(v any) []byte {
+// appendPlain appends the CBOR of what v points to, if that is plain.
+func appendPlain(b []byte, v any) ([]byte, bool) {
 	switch v := v.(type) {
 	case *[]byte:
-		if *v != nil {
-			return append(plainHead(cborBytes, uint64(len(*v)), len(*v)), *v...)
+		if *v == nil {
+			return b, false
 		}
+		return append(appendHead(b, cborBytes, uint64(len(*v)), len(*v)), *v...), true
 	case *string:
-		return append(plainHead(cborText, uint64(len(*v)), len(*v)), *v...)
+		return append(appendHead(b, cborText, uint64(len(*v)), len(*v)), *v...), true
 	case *int:
-		return marshalInt(int64(*v))
+		return appendInt(b, int64(*v)), true
 	case *int64:
-		return marshalInt(*v)
+		return appendInt(b, *v), true
 	case *uint64:
-		return plainHead(cborUint, *v, 0)
+		return appendHead(b, cborUint, *v, 0), true
 	}
-	return nil
+	return b, false
 }
 
-func marshalInt(n int64) []byte {
+func appendInt(b []byte, n int64) []byte {
 	if n < 0 {
-		return plainHead(cborNint, uint64(^n), 0)
+		return appendHead(b, cborNint, uint64(^n), 0)
 	}
-	return plainHead(cborUint, uint64(n), 0)
+	return appendHead(b, cborUint, uint64(n), 0)
 }
 
-// plainHead returns the head of an item, with room for more bytes after it.
-func plainHead(kind byte, n uint64, more int) []byte {
+// appendHead appends the head of an item, and makes room for more bytes after it.
+func appendHead(b []byte, kind byte, n uint64, more int) []byte {
 	switch {
 	case n < 24:
-		return append(make([]byte, 0, 1+more), kind|byte(n))
+		return append(room(b, 1+more), kind|byte(n))
 	case n <= math.MaxUint8:
-		return append(make([]byte, 0, 2+more), kind|24, byte(n))
+		return append(room(b, 2+more), kind|24, byte(n))
 	case n <= math.MaxUint16:
-		return binary.BigEndian.AppendUint16(append(make([]byte, 0, 3+more), kind|25), uint16(n))
+		return binary.BigEndian.AppendUint16(append(room(b, 3+more), kind|25), uint16(n))
 	case n <= math.MaxUint32:
-		return binary.BigEndian.AppendUint32(append(make([]byte, 0, 5+more), kind|26), uint32(n))
+		return binary.BigEndian.AppendUint32(append(room(b, 5+more), kind|26), uint32(n))
 	}
-	return binary.BigEndian.AppendUint64(append(make([]byte, 0, 9+more), kind|27), n)
+	return binary.BigEndian.AppendUint64(append(room(b, 9+more), kind|27), n)
+}
+
+// room returns b with room for n bytes after its end.
+func room(b []byte, n int) []byte {
+	if cap(b)-len(b) >= n {
+		return b
+	}
+	return append(make([]byte, 0, len(b)+n), b...)
 }
 
 // IsBytes reports whether a body is nothing but bytes.
@@ -66,7 +75,15 @@ func IsBytes(body []byte) bool { return len(body) > 0 && body[0]&0xe0 == cborByt
 
 // CloneBody puts e.Body into memory of its own: if it is nothing but bytes,
 // Unmarshal need not copy them again.
-func (e *Envelope) CloneBody() { e.Body, e.own = bytes.Clone(e.Body), true }
+func (e *Envelope) CloneBody() { e.Body, e.own, e.lent = bytes.Clone(e.Body), true, false }
+
+// KeepBody is for who has e longer than it was there for: a body that was lent
+// (Encoder) is put into memory of its own.
+func (e *Envelope) KeepBody() {
+	if e.lent {
+		e.CloneBody()
+	}
+}
 
 // Unmarshal is UnmarshalParts of e, but when v points to bytes, they may be
 // those in e.Body, which nobody is to use any more then.
@@ -80,8 +97,19 @@ func (e *Envelope) Unmarshal(v any) error {
 	return UnmarshalParts(e.Body, e.Parts, v)
 }
 
-// unmarshalPlain reads b into what v points to, if both are plain.
-func unmarshalPlain(b []byte, v any) bool {
+// IsPlain reports whether what v points to is read and written here, at once
+// and without any code of the user's.
+func IsPlain(v any) bool {
+	switch v.(type) {
+	case *[]byte, *string, *int, *int64, *uint64:
+		return true
+	}
+	return false
+}
+
+// UnmarshalPlain reads b into what v points to, if both are plain. What it
+// refuses may still be for Unmarshal.
+func UnmarshalPlain(b []byte, v any) bool {
 	switch v := v.(type) {
 	case *[]byte:
 		if kind, n, rest := readPlainHead(b); kind == cborBytes && n == uint64(len(rest)) {

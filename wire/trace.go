@@ -111,6 +111,9 @@ func validState(s string) bool {
 }
 
 func validEntries(entries []string) bool {
+	if len(entries) > maxStateEntries { // before we compare each with each
+		return false
+	}
 	for i, e := range entries {
 		key, value, ok := strings.Cut(e, "=")
 		same := func(other string) bool { return strings.HasPrefix(other, key+"=") }
@@ -118,7 +121,7 @@ func validEntries(entries []string) bool {
 			return false
 		}
 	}
-	return len(entries) <= maxStateEntries
+	return true
 }
 
 // validStateKey takes a name of up to 256 bytes that starts with a letter, or

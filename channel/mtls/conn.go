@@ -75,14 +75,15 @@ func (c *Conn) Peer() (authority.Name, error) {
 	return authority.NameOf(state.PeerCertificates[0])
 }
 
-// VerifyPeer returns an error unless the peer's certificate speaks for p.
+// VerifyPeer returns an error, which wraps authority.ErrAnother, unless the
+// peer's certificate speaks for p, or for all procs of its host if p has no name.
 func (c *Conn) VerifyPeer(p id.Proc) error {
 	name, err := c.Peer()
 	if err != nil {
 		return err
 	}
 	if !name.Covers(p) {
-		return fmt.Errorf("tls with %v: %w: the peer says that it is %v, its certificate says %v", c.RemoteAddr(), authority.ErrName, p, name)
+		return fmt.Errorf("tls with %v: %w: the peer says that it is %v, its certificate says %v", c.RemoteAddr(), authority.ErrAnother, p, name)
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package mtls
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"log/slog"
@@ -12,9 +13,10 @@ import (
 
 // keys turns the credentials of the moment into what crypto/tls wants.
 type keys struct {
-	ask  func() (authority.Credentials, error)
-	file string // where the certificate is from; empty if from no file
-	log  *slog.Logger
+	ask   func(ctx context.Context) (authority.Credentials, error)
+	file  string // where the certificate is from; empty if from no file
+	clock func() time.Time
+	log   *slog.Logger
 
 	mu     sync.Mutex // guards the following
 	made   *configs
@@ -32,13 +34,13 @@ const warnEvery = time.Hour
 
 // now returns what is to be used for a handshake that begins now. Credentials
 // that are not valid are an error: the peer would refuse them, and could not
-// tell us why.
-func (k *keys) now() (*configs, error) {
-	c, err := k.ask()
+// tell us why. ctx bounds finding them.
+func (k *keys) now(ctx context.Context) (*configs, error) {
+	c, err := k.ask(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("mtls: our own credentials: %w", err)
 	}
-	at := time.Now()
+	at := k.clock()
 	if err := c.Check(at); err != nil {
 		return nil, fmt.Errorf("mtls: our own credentials%s: %w", k.from(), err)
 	}
@@ -62,7 +64,7 @@ func (k *keys) configs(c authority.Credentials, at time.Time) (made *configs, wa
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.made == nil || !k.made.creds.Equal(c) {
-		k.made, k.warned = newConfigs(c), time.Time{}
+		k.made, k.warned = newConfigs(c, k.clock), time.Time{}
 	}
 	if warn = late(c, at) && at.Sub(k.warned) >= warnEvery; warn {
 		k.warned = at
@@ -81,8 +83,8 @@ func late(c authority.Credentials, at time.Time) bool {
 func (k *keys) serverConfig() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS13,
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			now, err := k.now()
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			now, err := k.now(hello.Context())
 			if err != nil {
 				return nil, err
 			}
@@ -94,7 +96,7 @@ func (k *keys) serverConfig() *tls.Config {
 // newConfigs leaves the peer's certificate to our own check, on both sides:
 // that of crypto/tls wants a DNS name of a server, and would tell whoever
 // connects the names of the authorities that we trust.
-func newConfigs(c authority.Credentials) *configs {
+func newConfigs(c authority.Credentials, clock func() time.Time) *configs {
 	own := tls.Certificate{PrivateKey: c.Key, Leaf: c.Chain[0]}
 	for _, cert := range c.Chain {
 		own.Certificate = append(own.Certificate, cert.Raw)
@@ -102,7 +104,7 @@ func newConfigs(c authority.Credentials) *configs {
 	base := &tls.Config{
 		MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS13,
 		Certificates:           []tls.Certificate{own},
-		VerifyConnection:       func(s tls.ConnectionState) error { return verify(c.Trust, s) },
+		VerifyConnection:       func(s tls.ConnectionState) error { return verify(c.Trust, s, clock()) },
 		SessionTicketsDisabled: true,
 
 		// Messages come in batches: many small records would cost a system call each.
@@ -114,7 +116,7 @@ func newConfigs(c authority.Credentials) *configs {
 	return &configs{c, client, server}
 }
 
-func verify(trust *authority.Trust, s tls.ConnectionState) error {
-	_, err := trust.Verify(s.PeerCertificates, time.Now())
+func verify(trust *authority.Trust, s tls.ConnectionState, at time.Time) error {
+	_, err := trust.Verify(s.PeerCertificates, at)
 	return err
 }

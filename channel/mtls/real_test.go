@@ -72,23 +72,6 @@ func TestRealRotation(t *testing.T) {
 	}
 }
 
-func TestRealExpiredFilesAreNamed(t *testing.T) {
-	demo := newAuthority(t, "demo")
-	dir := filepath.Join(t.TempDir(), "alpha")
-	h := newHost(t, demo, "alpha", time.Second)
-	if err := h.Save(dir); err != nil {
-		t.Fatal(err)
-	}
-	_, until := h.Credentials.Valid()
-	<-time.After(time.Until(until.Add(time.Millisecond)))
-	_, err := mtls.New(mtls.Config{Files: authority.HostFiles(dir)})
-	for _, want := range []string{filepath.Join(dir, "cert.pem"), until.UTC().Format(time.RFC3339), "hyper://alpha.demo/alpha"} {
-		if !errors.Is(err, authority.ErrExpired) || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v does not name %s", err, want)
-		}
-	}
-}
-
 func TestRealConfig(t *testing.T) {
 	demo := newAuthority(t, "demo")
 	c := newHost(t, demo, "alpha", time.Hour).Credentials

@@ -44,8 +44,8 @@ func refusals(t *testing.T, demo *authority.Authority) map[string]refusal {
 		"other fleet":     {&other.Credentials, authority.ErrFleet, "hyper://alpha.other/alpha, want fleet demo"},
 		"expired":         {&alpha.Credentials, authority.ErrExpired, "hyper://alpha.demo/alpha: the certificate has expired, on 2000-01-01T01:00:00Z"},
 		"expired proc":    {&proc, authority.ErrExpired, "/alpha/a~0000000000000001: "},
-		"of another host": {&gamma.Credentials, authority.ErrName, "the peer says that it is alpha/a~0000000000000001, its certificate says hyper://gamma.demo/gamma"},
-		"of another proc": {&longer, authority.ErrName, "its certificate says hyper://alpha.demo/alpha/a~0000000000000007"},
+		"of another host": {&gamma.Credentials, authority.ErrAnother, "the peer says that it is alpha/a~0000000000000001, its certificate says hyper://gamma.demo/gamma"},
+		"of another proc": {&longer, authority.ErrAnother, "its certificate says hyper://alpha.demo/alpha/a~0000000000000007"},
 	}
 }
 

@@ -95,12 +95,15 @@ func TestSessionsAreWhoTheirCertificatesSay(t *testing.T) {
 			a, b := newSide(c.dialer, c.says), newSide(newTransport(t, n, beta.Credentials), c.answers)
 			connect(t, a, b, &running)
 			for where, got := range map[string]error{c.here: a.err, c.over: b.err} {
-				if where != "" && (!errors.Is(got, authority.ErrName) || !strings.Contains(got.Error(), where)) {
+				if where != "" && (!errors.Is(got, authority.ErrAnother) || !strings.Contains(got.Error(), where)) {
 					t.Errorf("%s: got %v, want %q", name, got, where)
 				}
 			}
 			if lies := c.here+c.over != ""; lies != (a.err != nil) {
 				t.Errorf("%s: who dials: %v", name, a.err)
+			}
+			if c.over != "" && !strings.Contains(a.err.Error(), "it refused us") {
+				t.Errorf("%s: who dials does not hear that it is refused: %v", name, a.err)
 			}
 			if a.err == nil {
 				a.session.Send(t.Context(), &wire.Envelope{Kind: wire.Send, TTL: 8, To: c.answers.Actor("x"), From: c.says.Actor("y"), Method: "m", Body: make([]byte, 100_000)})

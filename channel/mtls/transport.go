@@ -20,11 +20,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"time"
 
 	"github.com/hyperactor/hyperactor/authority"
 	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/id"
 )
 
 // Config says who we are. One of Files and Credentials is given.
@@ -43,7 +47,7 @@ type Config struct {
 
 	// Log hears of credentials that are replaced, cannot be read or expire soon:
 	// in the last third of their life there is a warning at a handshake, at most
-	// one an hour. Nothing is logged if it is nil.
+	// one an hour. Nil: warnings and errors as text on stderr.
 	Log *slog.Logger
 }
 
@@ -60,27 +64,59 @@ func New(cfg Config) (*Transport, error) {
 	if fromFiles == (cfg.Credentials != nil) {
 		return nil, errors.New("mtls: want either Files or Credentials in the Config")
 	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
 	if cfg.Under == nil {
-		cfg.Under = channel.System(channel.SystemConfig{Insecure: true})["tcp"] // TLS is what makes it secure
+		cfg.Under = tcp()
 	}
-	ask := cfg.Credentials
-	if fromFiles {
-		ask = newWatch(cfg.Files, cfg.Log).credentials
-	}
-	t := &Transport{cfg.Under, &keys{ask: ask, file: cfg.Files.Cert, log: cfg.Log}, new(batches)}
-	if _, err := t.keys.now(); err != nil {
+	t := &Transport{cfg.Under, newKeys(cfg, time.Now), new(batches)}
+	if _, err := t.keys.now(context.Background()); err != nil {
 		return nil, err
 	}
 	return t, nil
 }
 
+func newKeys(cfg Config, clock func() time.Time) *keys {
+	log := orStderr(cfg.Log)
+	ask := cfg.Credentials
+	if ask == nil {
+		ask = newWatch(cfg.Files, log).credentials
+	}
+	return &keys{
+		ask:  func(context.Context) (authority.Credentials, error) { return ask() },
+		file: cfg.Files.Cert, clock: clock, log: log,
+	}
+}
+
+// orStderr returns a logger for those who have named none: that certificates
+// expire soon somebody has to see.
+func orStderr(log *slog.Logger) *slog.Logger {
+	if log != nil {
+		return log
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+// CheckSelf returns an error unless our certificate speaks for p, which wraps
+// authority.ErrAnother: every peer would refuse us, and could not tell us why.
+func (t *Transport) CheckSelf(ctx context.Context, p id.Proc) error {
+	now, err := t.keys.now(ctx)
+	if err != nil {
+		return err
+	}
+	if name := now.creds.Name; !name.Covers(p) {
+		return fmt.Errorf("mtls: our own credentials%s: %w: it says %v, and we are %v", t.keys.from(), authority.ErrAnother, name, p)
+	}
+	return nil
+}
+
+// tcp returns what TLS makes secure.
+func tcp() channel.Transport {
+	return channel.System(channel.SystemConfig{Insecure: true})["tcp"]
+}
+
 // Dial connects to an address. The handshake is left to whoever gets the
 // connection: see Conn.
 func (t *Transport) Dial(ctx context.Context, address string) (net.Conn, error) {
-	now, err := t.keys.now()
+	now, err := t.keys.now(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +131,7 @@ func (t *Transport) Dial(ctx context.Context, address string) (net.Conn, error) 
 // Listen listens on an address. It fails if there are no credentials that are
 // valid now.
 func (t *Transport) Listen(ctx context.Context, address string) (net.Listener, error) {
-	if _, err := t.keys.now(); err != nil {
+	if _, err := t.keys.now(ctx); err != nil {
 		return nil, err
 	}
 	l, err := t.under.Listen(ctx, address)

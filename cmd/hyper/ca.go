@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,7 +19,7 @@ import (
 // caUsage is the answer to "hyper ca -h".
 const caUsage = `usage: hyper ca init  [--dir DIR] [--fleet NAME] [--valid D]
        hyper ca issue [--dir DIR] [--out DIR] [--valid D] HOST
-       hyper ca show  [--json] FILE...
+       hyper ca show  [--json] [--within D] FILE...
 
 Makes the certificates with which the hosts of a fleet know each other.
 
@@ -29,20 +30,23 @@ What is there is never overwritten.
 issue makes what HOST needs, in a directory of that name: cert.pem and key.pem
 show who it is; with issuer.pem and issuer-key.pem it issues to the procs that it
 starts, and to no others; ca.pem is what it checks its peers against. What is
-there is replaced, and a host that has these files in use takes them up.
+there is replaced, and a host that has these files in use takes them up. The
+directory of an authority is refused.
 
-show prints what certificates say.
+show prints what certificates say. Its exit code is 1 if one of them has expired,
+is not valid yet, or ends within D.
 
 flags:
   --dir DIR      where the authority is (ca)
   --fleet NAME   what the fleet is called: lower-case letters, digits, hyphens (main)
   --out DIR      where the directory HOST is made (.)
   --valid D      how long, as in 90d or 12h (init: 3650d; issue: 90d)
+  --within D     fail for certificates that end so soon, as in 14d (0s)
   --json         print one JSON document
 
 exit codes:
   0  done
-  1  it could not be done, and why was said
+  1  it could not be done, or a certificate is not valid, and why was said
   2  bad usage
 `
 
@@ -155,7 +159,7 @@ func caInit(args []string, stdout io.Writer) error {
 		err = a.Save(*dir)
 	}
 	if errors.Is(err, authority.ErrExists) {
-		return fmt.Errorf("--dir %q: %w; use it (hyper ca issue), or choose another directory", *dir, err)
+		return fmt.Errorf("--dir %q: %w", *dir, err)
 	}
 	if err != nil {
 		return err
@@ -181,8 +185,11 @@ func caIssue(args []string, stdout io.Writer) error {
 		return fmt.Errorf("HOST %w; %w", err, errCAUsage)
 	}
 	a, err := authority.Open(*dir)
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("--dir %q: %w; hyper ca init makes an authority", *dir, err)
+	}
+	if err != nil {
+		return fmt.Errorf("--dir %q: %w", *dir, err)
 	}
 	h, err := a.Host(host, *valid)
 	if err != nil {
@@ -190,7 +197,7 @@ func caIssue(args []string, stdout io.Writer) error {
 	}
 	to := filepath.Join(*out, host)
 	if err := h.Save(to); err != nil {
-		return err
+		return fmt.Errorf("--out %q: %w", *out, err)
 	}
 	_, until := h.Credentials.Valid()
 	limited := ""

@@ -23,10 +23,15 @@ type shown struct {
 }
 
 // caShow prints what there is to say, and fails for the files of which there is
-// nothing.
+// nothing, and for certificates that are not valid, or not for long.
 func caShow(args []string, stdout io.Writer) error {
 	fs := caFlags("show")
 	asJSON := fs.Bool("json", false, "")
+	var within time.Duration
+	fs.Func("within", "", func(s string) (err error) {
+		within, err = parseValidity(s)
+		return err
+	})
 	if err := parseCA(fs, args); err != nil {
 		return err
 	}
@@ -39,10 +44,28 @@ func caShow(args []string, stdout io.Writer) error {
 		infos, err := inspectFile(name)
 		failed = errors.Join(failed, err)
 		for _, i := range infos {
-			all = append(all, shown{name, i.Kind, i.Fleet, i.Name, i.From, i.Until, i.SHA256})
+			s := shown{name, i.Kind, i.Fleet, i.Name, i.From, i.Until, i.SHA256}
+			all = append(all, s)
+			failed = errors.Join(failed, s.check(time.Now(), within))
 		}
 	}
 	return errors.Join(writeShown(stdout, all, *asJSON), failed)
+}
+
+// check returns an error unless s is valid at a time and for some time on.
+func (s shown) check(at time.Time, within time.Duration) error {
+	what := ""
+	switch left := s.Until.Sub(at); {
+	case left < 0:
+		what = "has expired"
+	case at.Before(s.From):
+		return fmt.Errorf("%s: %s %s is not valid before %s", s.File, s.Kind, s.Name, date(s.From))
+	case left < within:
+		what = "expires soon"
+	default:
+		return nil
+	}
+	return fmt.Errorf("%s: %s %s %s, on %s", s.File, s.Kind, s.Name, what, date(s.Until))
 }
 
 func inspectFile(name string) ([]authority.Info, error) {

@@ -132,24 +132,29 @@ type interrupted struct{ signal syscall.Signal }
 func (i interrupted) Error() string { return "stopped: " + i.signal.String() }
 
 // untilSignal returns a ctx that ends with the first SIGINT or SIGTERM. The
-// next one has its usual effect.
+// next SIGINT has its usual effect; a SIGTERM may come twice, as from timeout(1).
 func untilSignal() (ctx context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	interrupts, terms := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(interrupts, os.Interrupt)
+	signal.Notify(terms, syscall.SIGTERM)
 	var wg sync.WaitGroup
 	wg.Go(func() {
+		var s os.Signal
 		select {
-		case s := <-signals:
-			signal.Stop(signals)
-			cancel(interrupted{s.(syscall.Signal)})
+		case s = <-interrupts:
+		case s = <-terms:
 		case <-ctx.Done():
+			return
 		}
+		signal.Stop(interrupts)
+		cancel(interrupted{s.(syscall.Signal)})
 	})
 	return ctx, func() {
 		cancel(nil)
 		wg.Wait()
-		signal.Stop(signals)
+		signal.Stop(interrupts)
+		signal.Stop(terms)
 	}
 }
 

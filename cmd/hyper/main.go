@@ -23,6 +23,7 @@ func commands() []command {
 		{"demo", "count the words of a directory in many procs, and kill some", runDemo},
 		{"run", "run a command as a set of supervised procs", runRun},
 		{"ca", "make the certificates of a fleet", runCA},
+		{"version", "print which build this is", runVersion},
 	}
 }
 
@@ -48,8 +49,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
-		usage(stdout)
-		return exitOK
+		if len(args) == 1 || args[1] == "help" {
+			usage(stdout)
+			return exitOK
+		}
+		args = []string{args[1], "-h"}
+	case "-version", "--version":
+		args = []string{"version"}
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
@@ -66,5 +72,5 @@ func usage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-8s %s\n", c.name, c.short)
 	}
-	fmt.Fprint(w, "  help     print this\n\n\"hyper SUBCOMMAND -h\" explains one.\n")
+	fmt.Fprint(w, "  help     print this, or what \"hyper help SUBCOMMAND\" asks for\n\n\"hyper SUBCOMMAND -h\" explains one.\n")
 }

@@ -90,7 +90,7 @@ func (p *runPlan) run(stdout, stderr io.Writer) (code int, err error) {
 func (p *runPlan) runOn(c consoles, probes map[string]cmdproc.Probes) (code int, err error) {
 	out := output{outlets: c.outlets(p.prefix), format: p.format()}
 	rt, err := hyperactor.Start(context.Background(), hyperactor.Config{
-		Grace: p.grace, Logs: p.logs, NoLogs: p.logs.Path == "", Log: c.log(),
+		Grace: max(p.grace, 1), Logs: p.logs, NoLogs: p.logs.Path == "", Log: c.log(),
 		OnGiveUp: func(*host.GaveUpError) {}, // it is told as the end of the proc
 		Manager: func(parts hyperactor.Parts) host.ProcManager {
 			out.kept = parts.Streams

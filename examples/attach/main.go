@@ -1,18 +1,25 @@
 // Command attach joins two hosts: a station that listens, and a laptop that
-// nobody could dial. Both have certificates of one fleet. After that each calls
-// actors in the child processes of the other.
+// nobody could dial. Both have certificates of one fleet. After that they call
+// each other's actors.
 //
-// Here one program plays both, with an authority that lives as long as it does.
-// On two machines each has its own, and the certificates come from files that
-// "hyper ca" makes: see docs/tls.md.
+// What the laptop has to be told is an address and a ref, both of them text. All
+// else travels in messages.
+//
+//	attach station DIR             prints its address and the ref of an actor
+//	attach laptop DIR ADDRESS REF  joins it and calls the actor
+//	attach                         does both, with certificates of its own making
+//
+// DIR is what "hyper ca issue station" makes, and "hyper ca issue laptop": see
+// docs/tls.md. The station listens on this machine only, for others its Front
+// would be "tls:0.0.0.0:7000", say.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
-	"time"
 
 	"github.com/hyperactor/hyperactor"
 	"github.com/hyperactor/hyperactor/actor"
@@ -24,65 +31,85 @@ import (
 )
 
 func main() {
-	types := []actor.AnyType{counter.Type}
-	hyperactor.RunChild(hyperactor.Config{Types: types})
-	if err := run(context.Background(), types); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+	hyperactor.RunChild(hyperactor.Config{Types: types()})
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "attach:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, types []actor.AnyType) error {
-	fleet, err := authority.New("demo", 24*time.Hour)
-	if err != nil {
-		return err
+func types() []actor.AnyType { return []actor.AnyType{counter.Type} }
+
+func run(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 0:
+		return both()
+	case len(args) == 2 && args[0] == "station":
+		return with(ctx, args[1], hyperactor.Config{Host: "station", Front: "tls:127.0.0.1:0"}, station)
+	case len(args) == 4 && args[0] == "laptop":
+		return with(ctx, args[1], hyperactor.Config{Host: "laptop"}, func(ctx context.Context, rt *hyperactor.Runtime) error {
+			return laptop(ctx, rt, channel.Addr(args[2]), args[3])
+		})
 	}
-	station, err := start(ctx, fleet, hyperactor.Config{Host: "station", Types: types, Front: "tls:127.0.0.1:0"})
-	if err != nil {
-		return err
-	}
-	laptop, err := start(ctx, fleet, hyperactor.Config{Host: "laptop", Types: types})
-	if err != nil {
-		return errors.Join(err, station.Close())
-	}
-	return errors.Join(together(ctx, station, laptop), laptop.Close(), station.Close())
+	return errors.New("want nothing, station DIR, or laptop DIR ADDRESS REF")
 }
 
-// start starts a host with certificates of the fleet.
-func start(ctx context.Context, fleet *authority.Authority, cfg hyperactor.Config) (*hyperactor.Runtime, error) {
-	of, err := fleet.Host(cfg.Host, time.Hour)
+// with runs do in a host whose certificates are in dir.
+func with(ctx context.Context, dir string, cfg hyperactor.Config, do func(context.Context, *hyperactor.Runtime) error) error {
+	tls, err := mtls.New(mtls.Config{Files: authority.HostFiles(dir)})
 	if err != nil {
-		return nil, err
-	}
-	tls, err := mtls.New(mtls.Config{Credentials: func() (authority.Credentials, error) { return of.Credentials, nil }})
-	if err != nil {
-		return nil, err
-	}
-	cfg.Transports = channel.Transports{"tls": tls}
-	return hyperactor.Start(ctx, cfg)
-}
-
-func together(ctx context.Context, station, laptop *hyperactor.Runtime) error {
-	if _, err := laptop.Attach(ctx, station.Host().Addr()); err != nil {
 		return err
 	}
-	for _, there := range []*hyperactor.Runtime{station, laptop} {
-		worker, err := there.Host().Spawn(ctx, host.ProcSpec{Name: "worker"})
-		if err != nil {
-			return err
-		}
-		for _, here := range []*hyperactor.Runtime{station, laptop} {
-			name := "from-" + here.Host().Name()
-			ref, err := counter.Type.Spawn(here.Context(ctx), worker.ID(), name, counter.Params{Start: 40})
-			if err != nil {
-				return err
-			}
-			n, err := counter.Add.Call(here.Context(ctx), ref, 2)
-			if err != nil {
-				return err
-			}
-			fmt.Printf("%s calls a worker of %s: %d\n", here.Host().Name(), there.Host().Name(), n)
-		}
+	cfg.Types, cfg.Transports = types(), channel.Transports{"tls": tls}
+	rt, err := hyperactor.Start(ctx, cfg)
+	if err != nil {
+		return err
 	}
+	return errors.Join(do(rt.Context(ctx), rt), rt.Close())
+}
+
+// station has a counter in a child process, and says how it is reached. It ends
+// with its stdin.
+func station(ctx context.Context, rt *hyperactor.Runtime) error {
+	worker, err := rt.Host().Spawn(ctx, host.ProcSpec{Name: "worker"})
+	if err != nil {
+		return err
+	}
+	ref, err := counter.Type.Spawn(ctx, worker.ID(), "tally", counter.Params{Start: 40})
+	if err != nil {
+		return err
+	}
+	fmt.Println(rt.Host().Addr(), ref)
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
+// laptop joins the station, calls the counter that ref says, and has it call
+// back: a port goes there in a message, and what the counter says comes here.
+func laptop(ctx context.Context, rt *hyperactor.Runtime, addr channel.Addr, ref string) error {
+	var tally actor.Ref[*counter.Counter]
+	if err := tally.UnmarshalText([]byte(ref)); err != nil {
+		return err
+	}
+	if _, err := rt.Attach(ctx, addr); err != nil {
+		return err
+	}
+	n, err := counter.Add.Call(ctx, tally, 2)
+	if err != nil {
+		return err
+	}
+	fmt.Println("the laptop calls:", n)
+	port, inbox, err := actor.NewPort[int](ctx)
+	if err != nil {
+		return err
+	}
+	defer inbox.Close()
+	if err := counter.Watch.Send(ctx, tally, port); err != nil {
+		return err
+	}
+	if n, err = inbox.Recv(ctx); err != nil {
+		return err
+	}
+	fmt.Println("the station answers on a port:", n)
 	return nil
 }

@@ -116,7 +116,9 @@ func (m *Manager) begin(ctx context.Context, p id.Proc, spec host.ProcSpec) (hos
 	if err != nil {
 		return host.Begun{}, err
 	}
-	ls.Env = m.environ(spec, w.env()...)
+	if more := w.env(); more != nil {
+		ls.Env = m.environ(spec, more...)
+	}
 	ls.Output = m.output(p, w)
 	streams, err := m.cfg.Streams(spec)
 	if err != nil {

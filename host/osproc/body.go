@@ -100,7 +100,7 @@ func (b *body) read() {
 			b.crash = openCrash(b.process.PID(), n.Crash)
 		}
 		b.first <- n
-		err = b.readFailures()
+		err = b.readNotes()
 	}
 	b.mu.Lock()
 	b.lost = err
@@ -112,13 +112,18 @@ func (b *body) read() {
 	}
 }
 
-// readFailures takes what the child says of its end, and returns why it says
-// nothing more.
-func (b *body) readFailures() error {
+// readNotes takes what the child says of its end, answers what it asks, and
+// returns why it says nothing more.
+func (b *body) readNotes() error {
 	for {
 		var n note
 		if err := readControl(b.control, &n); err != nil {
 			return err
+		}
+		if len(n.Key) > 0 {
+			if err := b.grant(n); err != nil {
+				return err
+			}
 		}
 		if n.Failure != "" {
 			b.mu.Lock()

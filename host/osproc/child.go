@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -19,6 +19,7 @@ import (
 	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/host"
+	"github.com/hyperactor/hyperactor/id"
 )
 
 // ChildConfig says how a child process works as a proc.
@@ -34,6 +35,11 @@ type ChildConfig struct {
 	// the host hears that the proc is there: what a proc needs to be stopped
 	// properly, such as its signals, belongs here.
 	Prepare func()
+
+	// Transports, if not nil, returns transports of the proc p beside those of the
+	// system, in which it shows that it is p. ask has the host certify a public
+	// key as that of p, with Config.Issue, and returns what that did (MS-15).
+	Transports func(p id.Proc, ask func(ctx context.Context, public []byte) ([]byte, error)) channel.Transports
 
 	// Drain is how long the actors may take to end when ctx does or the host
 	// is gone; 10 s if zero.
@@ -113,9 +119,10 @@ func inheritedControl() (*os.File, error) {
 
 // serve runs the proc to its end. It is there once prepared has returned.
 func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot, prepared func()) (err error) {
+	asks := newAsks(control, b.Grants)
 	gw := gateway.New(gateway.Config{
 		Self: b.Proc, Token: b.Token, Limits: b.Limits, Causes: host.Causes{}, Log: cfg.Log,
-		Transports: channel.System(channel.SystemConfig{}),
+		Transports: transports(cfg, b.Proc, asks),
 	})
 	defer func() {
 		flush, cancel := context.WithTimeout(context.Background(), flushBound)
@@ -135,12 +142,21 @@ func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot, prepa
 	if err := writeControl(control, ready); err != nil {
 		return errors.Join(fmt.Errorf("handshake with the host: %w", err), p.Stop(context.Background(), 0))
 	}
-	follow(ctx, cfg, control, p)
+	follow(ctx, cfg, control, p, asks)
 	if err := p.Err(); err != nil {
 		writeControl(control, failed(err)) // the host may be gone: then nobody wants it
 		return err
 	}
 	return nil
+}
+
+// transports returns those of the system and the child's own.
+func transports(cfg ChildConfig, p id.Proc, asks *asks) channel.Transports {
+	all := channel.System(channel.SystemConfig{})
+	if cfg.Transports != nil {
+		maps.Copy(all, cfg.Transports(p, asks.ask))
+	}
+	return all
 }
 
 func open(ctx context.Context, cfg ChildConfig, gw *gateway.Gateway, b boot) (*actor.Proc, channel.Addr, error) {
@@ -155,12 +171,12 @@ func open(ctx context.Context, cfg ChildConfig, gw *gateway.Gateway, b boot) (*a
 
 // follow returns when the proc has ended, and sees to that when ctx ends or
 // the lifeline is cut (PS-2).
-func follow(ctx context.Context, cfg ChildConfig, control *os.File, p *actor.Proc) {
+func follow(ctx context.Context, cfg ChildConfig, control *os.File, p *actor.Proc, asks *asks) {
 	var lifeline sync.WaitGroup
 	cut := make(chan struct{})
 	lifeline.Go(func() {
 		defer close(cut)
-		io.Copy(io.Discard, control)
+		asks.read()
 	})
 	select {
 	case <-p.Done():

@@ -19,7 +19,8 @@ import (
 // a descriptor (PS-5). The host writes one boot message, the child answers
 // with notes: the first says that it is ready or why it cannot be, a later one
 // why it is about to end. Afterwards the connection is the lifeline: its end
-// tells each side that the other is gone (PS-2).
+// tells each side that the other is gone (PS-2). A child that needs a
+// certificate of its own asks for it here, in a note, and gets a grant.
 
 // version is that of the handshake. Both sides have to speak the same one.
 const version = 1
@@ -41,6 +42,7 @@ type boot struct {
 	Back    channel.Addr // where the host's gateway listens for it
 	Listen  channel.Addr // where the child has to listen
 	Limits  wire.Limits
+	Grants  bool // the host answers a note that has a Key
 }
 
 // note is what the child tells its host.
@@ -50,6 +52,15 @@ type note struct {
 	Addr    channel.Addr // where it listens; empty if Failure says why it does not
 	Crash   int          // its descriptor of the file that has its crash; 0: none
 	Failure string       // why it ends
+	Key     []byte       // a public key that the host is to certify as that of the child
+	Ask     uint64       // the number of that, repeated in the grant
+}
+
+// grant is what the host answers to a note that has a Key.
+type grant struct {
+	Ask     uint64
+	Grant   []byte // what Config.Issue returned
+	Failure string // why there is none
 }
 
 // maxControl bounds a control message.

@@ -28,7 +28,7 @@ import (
 )
 
 // Config says what a Manager works with. All but Env, Mark, Spawns, Streams,
-// Output, Limits and Log are needed.
+// Output, Limits, Issue and Log are needed.
 type Config struct {
 	Host     string           // the host's name in the ids of its procs
 	Service  *actor.Proc      // the host's own proc, which talks to the agents
@@ -43,6 +43,11 @@ type Config struct {
 	Spawns int         // how many are started at once; see host.NewRoster
 	Limits wire.Limits // of the children's sessions
 	Log    *slog.Logger
+
+	// Issue, if not nil, certifies that whoever has the private key of public is
+	// p, a living proc of this host that has asked for it over its control
+	// connection (MS-15). It is called concurrently, for one proc once at a time.
+	Issue func(p id.Proc, public []byte) ([]byte, error)
 
 	// Streams, if not nil, returns what takes the bytes that a proc writes; see
 	// host.Capture. It is called once for each spawn, concurrently; an error
@@ -117,7 +122,7 @@ func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*b
 		boot: boot{
 			Version: version, Once: once, Token: m.cfg.Token, Proc: p, Host: m.cfg.Service.ID(),
 			Back: m.cfg.Back, Listen: channel.Addr("unix:" + filepath.Join(m.cfg.Dir, fmt.Sprintf("%016x", p.UID))),
-			Limits: m.cfg.Limits,
+			Limits: m.cfg.Limits, Grants: m.cfg.Issue != nil,
 		},
 		handle: make(chan *host.Handle, 1), first: make(chan note, 1), closed: make(chan struct{}),
 	}

@@ -135,13 +135,19 @@ func (b *bench) entries(dir string) int {
 }
 
 // settled takes stock when no more is held than before. What was waited for is
-// counted until the scheduler has put it away: for that much it yields.
+// counted until the scheduler has put it away: for that much it yields. The count
+// of goroutines that has ended the wait holds: NumGoroutine counts too many while
+// one CPU hands dead ones to another.
 func (b *bench) settled(before stock) stock {
 	b.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
-		if runtime.NumGoroutine() <= before.goroutines && b.entries("/proc/self/fd") <= before.descriptors {
+	goroutines := runtime.NumGoroutine()
+	for end := time.Now().Add(patience); time.Now().Before(end); goroutines = runtime.NumGoroutine() {
+		if goroutines <= before.goroutines && b.entries("/proc/self/fd") <= before.descriptors {
 			break
 		}
+		runtime.Gosched()
 	}
-	return b.takeStock()
+	now := b.takeStock()
+	now.goroutines = goroutines
+	return now
 }

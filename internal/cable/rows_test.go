@@ -48,7 +48,7 @@ func rows() []row {
 		{111, "two controllers", "", controllers},
 		{112, "an unreachable host is not a dead one", "gateway.TestLostIsNotEnded TestRealFullCut", "the status of procs on a host that is cut off: " + controllers},
 		{113, "a host returns after it was given up", "", controllers},
-		{114, "100 hosts restart", "", "reconnecting has jitter (package channel), but no test with so many hosts"},
+		{114, "100 hosts lose their host and come back", "internal/sim.TestMS5MassReconnect", ""},
 		{115, "a peer has another address", "channel/mtls.TestPeersOfOneFleetMeet", "names are resolved at each attempt, but no test changes one"},
 		{116, "a socket's path is removed, replaced, too long, of another owner", "channel.TestRealUnixIsPrivate", ""},
 		{117, "certificates are expired, wrong, renewed", "channel/mtls.TestStrangersWhoConnect channel/mtls.TestStrangersWhoAnswer channel/mtls.TestNotYetValid channel/mtls.TestRotation", ""},

@@ -11,31 +11,20 @@ import (
 	"github.com/hyperactor/hyperactor/actor"
 )
 
-// promises are what the simulation holds the program to beyond what it says
-// everywhere else. Each can be switched off to see how far it is from being kept.
-type promises struct {
-	resumes      bool // a session outlives its connections
-	doubtIsAlone bool // a message that comes back in doubt does not come back for another reason, too
-	closeReturns bool // what reaches a node while it closes comes back, too
-	youngResume  bool // a session resumes also if the dialer has not heard of it when the connection breaks
-	noMisdial    bool // who dials an address and finds another proc there than it wants does not end the session that it has with that one
-	watchOneWay  bool // a watch holds although one of its ends has lost its own way to the other, which has another way
-	pauseEnds    bool // who was held back by an actor is let go also if Pause and Resume go different ways
-	hiddenReturn bool // what comes back to or from a node that nobody can dial waits for its way as long as a session does
-}
-
-// promised is what holds today.
-var promised = promises{resumes: true, hiddenReturn: true, noMisdial: true}
-
 // flaw is a promise that was not kept.
 type flaw struct {
 	text string
 	m    *message // may be nil
 }
 
+// restful is how long nobody says anything before the tables are counted:
+// sessions that nobody needs go away, and what was noted for them.
+const restful = 3 * idleTimeout
+
 // check returns what is wrong, once everything has settled.
 func (w *world) check() []flaw {
 	found := w.probe()
+	<-time.After(restful)
 	synctest.Wait()
 	found = append(found, w.idle()...)
 	found = append(found, w.leaks()...)
@@ -59,7 +48,7 @@ func (w *world) judge(m *message) string {
 	alive, ghosts := m.handlings()
 	v := m.verdict()
 	switch {
-	case len(m.results) > 1 && (promised.doubtIsAlone || !m.doubted() || w.excuse(m) == ""):
+	case len(m.results) > 1 && (!m.doubted() || w.excuse(m) == ""):
 		return "MS-3: its sender was told more than one outcome"
 	case alive+ghosts > 1:
 		return "MS-1: it was handled more than once"
@@ -71,7 +60,7 @@ func (w *world) judge(m *message) string {
 		return "MS-4: the call has not ended"
 	case v == nothing && alive+ghosts == 0 && !w.senderEnded(m) && w.excuse(m) == "":
 		return "MS-3: it has no outcome, and no session and no node was lost meanwhile"
-	case v != nothing && m.lost() && w.excuse(m) == "" && !m.tolerated():
+	case v != nothing && m.lost() && w.excuse(m) == "" && !w.closed(m):
 		return "MS-1: it came back for the loss of a session, and no session and no node was lost meanwhile"
 	}
 	return ""
@@ -83,49 +72,35 @@ func (m *message) doubted() bool {
 	return len(m.results) == 2 && m.results[0].doubt != m.results[1].doubt
 }
 
-// tolerated reports whether m came back because of something that is not
-// promised yet.
-func (m *message) tolerated() bool {
-	text := m.results[0].text
-	young := strings.Contains(text, "did not come back in time") && m.results[0].at-m.at < recovery/2
-	return young && !promised.youngResume || strings.Contains(text, "the peer has connected again") && !promised.noMisdial
-}
-
 // senderEnded reports whether nobody was left to be told about m.
 func (w *world) senderEnded(m *message) bool { return w.node(m.from.name) != m.from }
 
 // recovery is how long after a node has ended messages may still be sent over
-// the session with it, which waits for its return. renewed is the same for a
-// session that was only interrupted, if those do not resume.
-const (
-	recovery = 2*time.Minute + 10*time.Second
-	renewed  = 10 * time.Second
-)
+// the session with it, which waits for its return.
+const recovery = 2*time.Minute + 10*time.Second
 
-// excuse returns the event that may have cost m its outcome, or "".
+// excuse returns the event that may have cost m its outcome, or "". That the
+// node it is for was closed in good order is none, if the network is: what
+// reaches a node while it closes comes back.
 func (w *world) excuse(m *message) string {
 	way := []string{m.from.name, m.op.node, hub}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, e := range w.events {
 		touches := slices.Contains(way, e.a) && (e.b == "" || slices.Contains(way, e.b))
-		until := e.to + recovery
-		switch {
-		case !e.end && promised.resumes && (promised.hiddenReturn || !w.hides(way)), e.gentle && w.plan.quiet && promised.closeReturns:
-			continue
-		case !e.end:
-			until = e.to + renewed
-		}
-		if touches && until >= m.at {
+		returns := e.gentle && w.plan.quiet && e.a == m.op.node
+		if e.end && !returns && touches && e.to+recovery >= m.at {
 			return e.why
 		}
 	}
 	return ""
 }
 
-// hides reports whether one of the nodes called names cannot be dialed.
-func (w *world) hides(names []string) bool {
-	return slices.ContainsFunc(w.plan.nodes, func(n nodePlan) bool { return n.hidden && slices.Contains(names, n.name) })
+// closed reports whether the node that m is for was closed in good order.
+func (w *world) closed(m *message) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == m.op.node && e.to+recovery >= m.at })
 }
 
 // disorder returns the messages that were handled after later ones of the same

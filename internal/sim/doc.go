@@ -14,4 +14,22 @@
 // The seed fixes the plan: who sends what and when, and which fault begins and
 // ends when. Which goroutine goes first is still up to the Go scheduler, so a
 // failure that depends on it takes a seed several times (-count).
+//
+// There is no skew of clocks, because there is nothing to skew: no envelope and
+// no frame carries a time of day. What travels is durations (how long a session
+// waits, what is left of a budget to stop), and each side measures them by its own
+// monotonic clock. Certificates have dates; those are tested where they are
+// checked.
+//
+// Two things are not promised, and the simulation does not ask for them:
+//
+//   - A message that came back in doubt may come back for another reason, too.
+//     Example: a sends to c, c's mailbox is full and c's way back leads through the
+//     hub; the Return arrives, but the connection from a to c breaks for good before
+//     the acknowledgement does. The session of a and c reports the message in doubt,
+//     because nothing in a Return says which of several Sends of one method it is for.
+//     That would take a number in every Send, and a memory of it at its sender.
+//   - What passes a hub that is closed, or the Return of it, may be lost without an
+//     outcome: the hub has acknowledged it. Outcomes over several hops would take
+//     acknowledgements from end to end. Calls and watches do end.
 package sim

@@ -31,7 +31,7 @@ func (w *world) leaks() []flaw {
 		peers := len(living) - 1
 		t := n.gateway.Tables()
 		most := gateway.Tables{
-			Sessions: 2 * peers, Routes: known, Askers: known * t.Sessions, Watches: t.Watches, Attached: hidden,
+			Sessions: 2 * peers, Routes: known, Askers: known * t.Sessions, Ties: t.Ties, Attached: hidden,
 		}
 		if t.Sessions > most.Sessions || t.Routes > most.Routes || t.Askers > most.Askers || t.Attached > most.Attached {
 			found = append(found, flaw{text: fmt.Sprintf("%s remembers too much: %+v, at most %+v", n, t, most)})
@@ -39,7 +39,7 @@ func (w *world) leaks() []flaw {
 		if t.Searches+t.Parked+t.Asks+t.Forwards+t.Background > 0 {
 			found = append(found, flaw{text: fmt.Sprintf("%s: at the end its gateway is not idle: %+v", n, t)})
 		}
-		if s := n.proc.Status(); s.Calls+s.Posted > 0 || s.Held > 0 && promised.pauseEnds {
+		if s := n.proc.Status(); s.Calls+s.Posted+s.Held > 0 {
 			found = append(found, flaw{text: fmt.Sprintf("%s: at the end its proc waits: %d calls, %d held back, %d posted", n, s.Calls, s.Held, s.Posted)})
 		}
 	}

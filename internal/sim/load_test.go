@@ -26,6 +26,7 @@ type op struct {
 	node    string // whose proc
 	actor   string
 	old     bool // the proc that the node was in its last life
+	never   bool // a proc of the node's host that never was
 	times   int
 	size    int
 	bulk    int           // bytes beside it
@@ -77,6 +78,21 @@ func (p *plan) addBulk() {
 				wait: upTo(r, 4*time.Second), what: pick(r, put, put, ask), times: 1,
 				node: p.nodes[r.IntN(len(p.nodes))].name, actor: workerNames()[r.IntN(len(workerNames()))],
 				bulk: 1 + r.IntN(pick(r, 1000, 100_000, 100_000, 1<<20)), timeout: upTo(r, 30*time.Second),
+			})
+		}
+		p.loads = append(p.loads, l)
+	}
+}
+
+// addStrangers adds messages to procs that never were.
+func (p *plan) addStrangers() {
+	r := rand.New(rand.NewPCG(p.seed, 0x57a))
+	for _, n := range p.nodes {
+		l := load{node: n.name}
+		for range r.IntN(6) {
+			l.ops = append(l.ops, op{
+				wait: upTo(r, 3*time.Second), what: pick(r, put, ask), times: 1, never: true,
+				node: p.nodes[r.IntN(len(p.nodes))].name, actor: workerNames()[0], timeout: upTo(r, 20*time.Second),
 			})
 		}
 		p.loads = append(p.loads, l)

@@ -32,6 +32,10 @@ type node struct {
 	dead    atomic.Bool      // it was killed: what it still does, nobody sees
 }
 
+// idleTimeout is that of all sessions: less than the time in which a world
+// settles.
+const idleTimeout = time.Minute
+
 func (n *node) String() string { return fmt.Sprintf("%s#%d", n.name, n.life) }
 
 func (n *node) isDead() bool { return n.dead.Load() }
@@ -66,6 +70,7 @@ func newNode(w *world, name string, same bool) *node {
 	n.gateway = gateway.New(gateway.Config{
 		Self: n.id, Token: []byte("sim"), Transports: channel.Transports{"mem": n.mem},
 		Limits: wire.Limits{MaxFrame: n.plan.maxFrame}, QueueBytes: n.plan.queue,
+		Timing: gateway.Timing{IdleTimeout: idleTimeout},
 	})
 	if !n.plan.hidden {
 		if _, err := n.gateway.Listen(context.Background(), addr(name)); err != nil {
@@ -145,13 +150,14 @@ func (n *node) meet(other *node) {
 	}
 }
 
-// end ends the node and waits until nothing of it is left.
-func (n *node) end(ctx context.Context) {
+// end ends the node and waits until nothing of it is left. The error says that
+// it had more to say than its links let through in time.
+func (n *node) end(ctx context.Context) error {
 	close(n.ends)
 	if err := n.proc.Stop(ctx, 3*time.Second); err != nil {
 		n.w.fail("%s: %v", n, err)
 	}
 	bound, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	n.gateway.Close(bound)
+	return n.gateway.Close(bound)
 }

@@ -68,6 +68,7 @@ func newPlan(seed uint64) *plan {
 	p.addFaults(r)
 	p.addGlances()
 	p.addBulk()
+	p.addStrangers()
 	return p
 }
 

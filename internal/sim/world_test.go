@@ -183,7 +183,11 @@ func (w *world) address(o op) id.Actor {
 	if o.old && before != nil {
 		last = before
 	}
-	return last.id.Actor(o.actor)
+	to := last.id
+	if o.never {
+		to.UID = id.NewUID()
+	}
+	return to.Actor(o.actor)
 }
 
 // start starts a node, unless it lives; with the same identity as in its last
@@ -237,7 +241,12 @@ func (w *world) kill(name string, same bool) {
 // close ends a node in good order.
 func (w *world) close(name string) {
 	if n := w.take(name); n != nil {
-		n.end(context.Background())
+		w.mu.Lock()
+		n.buried = true // whoever is started meanwhile is somebody else
+		w.mu.Unlock()
+		if from := w.history.now(); n.end(context.Background()) != nil {
+			w.note(event{a: name, from: from, to: w.history.now(), why: "a close that was cut short", end: true})
+		}
 		w.bury(n)
 	}
 }

@@ -24,15 +24,16 @@ func takeStock() stock {
 func (f *fixture) census(before stock) {
 	f.Helper()
 	f.processesGone(settleBound)
-	for end := time.Now().Add(patience); time.Now().Before(end); runtime.Gosched() {
-		// What was waited for is counted until the scheduler has put it away.
-		if now := takeStock(); now.goroutines <= before.goroutines && now.descriptors <= before.descriptors {
+	// What was waited for is counted until the scheduler has put it away, and
+	// NumGoroutine counts too many while one CPU hands dead ones to another.
+	end := time.Now().Add(patience)
+	for now := takeStock(); now.goroutines > before.goroutines || now.descriptors > before.descriptors; now = takeStock() {
+		if time.Now().After(end) {
+			buf := make([]byte, 1<<20)
+			f.Errorf("holds %+v (%v), before %+v\n%s", now, openFiles(), before, buf[:runtime.Stack(buf, true)])
 			break
 		}
-	}
-	if now := takeStock(); now.goroutines > before.goroutines || now.descriptors > before.descriptors {
-		buf := make([]byte, 1<<20)
-		f.Errorf("holds %+v (%v), before %+v\n%s", now, openFiles(), before, buf[:runtime.Stack(buf, true)])
+		runtime.Gosched()
 	}
 	if left := tree(f.dir); len(left) > 0 {
 		f.Errorf("files are left: %q", left)

@@ -33,7 +33,8 @@ type slotState uint8
 const (
 	opening slotState = iota // the reader has not answered yet
 	free
-	busy // holds a part that the reader has, or will get
+	taken // somebody writes into it
+	busy  // holds a part that the reader has, or will get
 )
 
 // SizeFor returns the size of a segment for parts of n bytes: sizes are few, so
@@ -44,8 +45,9 @@ func SizeFor(n int) int {
 	return (n + step - 1) / step * step
 }
 
-// Take takes a segment for n bytes. Without one that is free it reports false:
-// the part goes another way, and Grow may help the next one.
+// Take takes a segment to write n bytes into, until Sent or Untake: nothing that
+// the reader says takes it away. Without one that is free it reports false: the
+// part goes another way, and Grow may help the next one.
 func (a *Arena) Take(n int) (number uint32, ok bool) {
 	for i, s := range a.slots {
 		if s.state == free && s.size >= n && s.size/4 <= n && (!ok || s.size < a.slots[number].size) {
@@ -53,9 +55,18 @@ func (a *Arena) Take(n int) (number uint32, ok bool) {
 		}
 	}
 	if ok {
-		a.slots[number].state = busy
+		a.slots[number].state = taken
 	}
 	return number, ok
+}
+
+// Sent notes that a segment that was taken is written, and goes to the reader.
+func (a *Arena) Sent(number uint32) { a.slots[number].state = busy }
+
+// Untake notes that the reader gets nothing in a segment that was taken.
+func (a *Arena) Untake(number uint32, now time.Time) {
+	s := a.slots[number]
+	s.state, s.used = free, now
 }
 
 // Growth is what Grow wants done.

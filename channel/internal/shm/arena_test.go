@@ -42,7 +42,6 @@ type ground struct {
 	memory []byte
 	held   bool // written and not given back
 	let    bool // the reader uses it
-	mapped bool
 }
 
 type event struct {
@@ -101,7 +100,12 @@ func (p *pair) send(t *rapid.T) {
 		if g == nil || g.held || g.let || g.size < n {
 			t.Fatalf("segment %d for %d bytes: %+v", number, n, g)
 		}
+		if rapid.IntRange(0, 4).Draw(t, "untaken") == 0 {
+			p.arena.Untake(number, p.now)
+			return
+		}
 		g.held = true
+		p.arena.Sent(number)
 		p.down = append(p.down, event{"use", number, n})
 		return
 	}
@@ -146,7 +150,7 @@ func (p *pair) deliver(t *rapid.T) {
 			ok = false
 		}
 		if ok {
-			g.mapped = p.rooms.Mapped(e.number, g.memory)
+			p.rooms.Mapped(e.number, g.memory)
 			p.up = append(p.up, event{"opened", e.number, 1})
 		} else {
 			p.up = append(p.up, event{"opened", e.number, 0})
@@ -258,9 +262,8 @@ func TestLodgingsRefuseLies(t *testing.T) {
 	must(l.Announce(1, MinSize))
 	lie(l.Announce(1, MinSize))
 	lie(l.Let(1, 1)) // not mapped yet
-	if !l.Mapped(1, make([]byte, MinSize)) {
-		t.Fatal("not announced")
-	}
+	lie(l.Drop(1))   // nobody said that it is
+	l.Mapped(1, make([]byte, MinSize))
 	lie(l.Let(1, MinSize+1))
 	must(l.Let(1, MinSize))
 	lie(l.Let(1, 1))
@@ -278,6 +281,19 @@ func TestLodgingsRefuseLies(t *testing.T) {
 	a := Arena{Limit: 4 * MinSize}
 	lie(nil, a.Opened(1, true, time.Time{}))
 	lie(nil, a.Return(1, time.Time{}))
+	a.Grow(1)
+	lie(nil, a.Return(1, time.Time{}))
+	must(nil, a.Opened(1, true, time.Time{}))
+	lie(nil, a.Opened(1, false, time.Time{}))
+	lie(nil, a.Return(1, time.Time{}))
+	a.Take(MinSize)
+	lie(nil, a.Return(1, time.Time{})) // somebody writes into it, and it is not sent
+	if g := a.Grow(4 * MinSize); g.Size != 0 {
+		t.Errorf("a segment that is written into is given up: %+v", g)
+	}
+	a.Sent(1)
+	must(nil, a.Return(1, time.Time{}))
+	lie(nil, a.Return(1, time.Time{}))
 }
 
 func TestDropAllLeavesWhatIsInUse(t *testing.T) {
@@ -287,12 +303,10 @@ func TestDropAllLeavesWhatIsInUse(t *testing.T) {
 	}
 	l.Mapped(0, make([]byte, MinSize))
 	l.Mapped(1, make([]byte, MinSize))
+	l.Refused(2)
 	l.Let(1, 1)
 	if got := l.DropAll(); len(got) != 1 {
 		t.Errorf("%d segments are to be unmapped, want 1", len(got))
-	}
-	if l.Mapped(2, make([]byte, MinSize)) {
-		t.Error("a segment that was given up while it was mapped is kept")
 	}
 	if b := l.Return(1); b == nil {
 		t.Error("the last one is not unmapped")

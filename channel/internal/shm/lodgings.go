@@ -39,18 +39,10 @@ func (l *Lodgings) Announce(number uint32, size uint64) (ok bool, err error) {
 	return true, nil
 }
 
-// Mapped notes that a segment is mapped. It reports false if it was given up
-// meanwhile: then it is to be closed.
-func (l *Lodgings) Mapped(number uint32, memory []byte) bool {
-	r := l.rooms[number]
-	if r == nil {
-		return false
-	}
-	r.memory = memory
-	return true
-}
+// Mapped notes that a segment that was announced is mapped.
+func (l *Lodgings) Mapped(number uint32, memory []byte) { l.rooms[number].memory = memory }
 
-// Refused notes that a segment could not be mapped.
+// Refused notes that a segment that was announced could not be mapped.
 func (l *Lodgings) Refused(number uint32) { l.forget(number) }
 
 // Let hands out the first n bytes of a segment, until Return.
@@ -78,11 +70,12 @@ func (l *Lodgings) Return(number uint32) (unmap []byte) {
 	return nil
 }
 
-// Drop notes that the writer has given a segment up. It returns the memory if
-// that is to be closed now: if it is in use, Return does.
+// Drop notes that the writer has given a segment up, which it does only with
+// one that it knows to be mapped. It returns the memory if that is to be closed
+// now: if it is in use, Return does.
 func (l *Lodgings) Drop(number uint32) (unmap []byte, err error) {
 	r := l.rooms[number]
-	if r == nil || r.dropped {
+	if r == nil || r.memory == nil || r.dropped {
 		return nil, fmt.Errorf("segment %d is given up and is not there", number)
 	}
 	if r.let {
@@ -92,13 +85,11 @@ func (l *Lodgings) Drop(number uint32) (unmap []byte, err error) {
 	return l.forget(number), nil
 }
 
-// DropAll is Drop for all segments, at the end.
+// DropAll is Drop for all segments, at the end: none is being mapped any more.
 func (l *Lodgings) DropAll() (unmap [][]byte) {
 	for n, r := range l.rooms {
 		if r.dropped = true; !r.let {
-			if b := l.forget(n); b != nil {
-				unmap = append(unmap, b)
-			}
+			unmap = append(unmap, l.forget(n))
 		}
 	}
 	return unmap
@@ -106,9 +97,6 @@ func (l *Lodgings) DropAll() (unmap [][]byte) {
 
 func (l *Lodgings) forget(number uint32) []byte {
 	r := l.rooms[number]
-	if r == nil {
-		return nil
-	}
 	l.bytes -= r.size
 	delete(l.rooms, number)
 	return r.memory

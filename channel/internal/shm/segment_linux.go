@@ -14,8 +14,9 @@ type Segment struct {
 	bytes []byte
 	key   Key
 
-	mu sync.Mutex // guards the following
-	fd int        // -1 when it is closed
+	mu     sync.Mutex // guards the following
+	fd     int        // -1 when it is closed
+	closed bool
 }
 
 // seals are what makes a segment safe to read: it keeps its size for good.
@@ -73,10 +74,16 @@ func (s *Segment) CloseDescriptor() {
 	}
 }
 
-// Close gives the memory back; a reader that has it open keeps it.
+// Close gives the memory back; a reader that has it open keeps it. To close it
+// again does nothing: the same addresses may be somebody else's by then.
 func (s *Segment) Close() {
 	s.CloseDescriptor()
-	unix.Munmap(s.bytes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.closed = true
+		unix.Munmap(s.bytes)
+	}
 }
 
 // Open maps the segment that key names in process pid, which must be told to

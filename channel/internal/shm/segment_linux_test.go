@@ -245,6 +245,23 @@ func inode(t *testing.T, fd int) uint64 {
 	return st.Ino
 }
 
+func TestRealSegmentIsClosedOnce(t *testing.T) {
+	s, err := Make(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	other, err := Make(1 << 20) // the kernel gives it the same addresses
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	s.Close()
+	if _, maps := census(t); maps != 1 {
+		t.Errorf("%d mappings, want that of the other segment", maps)
+	}
+}
+
 func TestRealMakeRefuses(t *testing.T) {
 	for _, size := range []int{0, -1, MinSize - 1, MaxSize + 1} {
 		if s, err := Make(size); err == nil {

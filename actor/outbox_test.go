@@ -1,0 +1,90 @@
+package actor
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/hyperactor/hyperactor/gateway"
+	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/wire"
+)
+
+// MS-7: who is owed very much, and takes nothing, still learns that there is
+// room again. A pause that finds no room is owed no end.
+func TestMS7ResumeIsNeverDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := id.Proc{Host: "h", Name: "here", UID: 1}, id.Proc{Host: "h", Name: "there", UID: 2}
+		g := gateway.New(gateway.Config{Self: here})
+		defer g.Close(context.Background())
+		heard := make(listener)
+		if err := g.Bind(there, heard); err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewProc(Config{ID: here, Gateway: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Stop(context.Background(), 0)
+		p.post(wire.Envelope{Kind: wire.Return, To: there.Actor("x")})
+		synctest.Wait() // it is being delivered
+		for range maxOutbox {
+			if !p.post(wire.Envelope{Kind: wire.Return, To: there.Actor("x")}) {
+				t.Fatal("dropped, and there is room")
+			}
+		}
+		if p.post(wire.Envelope{Kind: wire.Return, To: there.Actor("x")}) || p.Lost() != 1 {
+			t.Errorf("%d were dropped, want 1", p.Lost())
+		}
+		f := p.agent.queue.flows()
+		p.agent.queue.holdBack(p.agent, there)
+		if len(f.paused) != 0 {
+			t.Errorf("a pause that was dropped is owed an end: %v", f.paused)
+		}
+		p.resume(p.agent, there)
+		last := wire.Kind(0)
+		for range maxOutbox + 2 {
+			last = (<-heard).Kind
+		}
+		if last != wire.Resume {
+			t.Errorf("the last one is of kind %v, want a Resume", last)
+		}
+	})
+}
+
+// The replies in an outbox are bounded by their bytes, and what was sent counts
+// no more.
+func TestOutboxBoundsReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there := id.Proc{Host: "h", Name: "here", UID: 1}, id.Proc{Host: "h", Name: "there", UID: 2}
+		g := gateway.New(gateway.Config{Self: here})
+		defer g.Close(context.Background())
+		heard := make(listener)
+		if err := g.Bind(there, heard); err != nil {
+			t.Fatal(err)
+		}
+		p, err := NewProc(Config{ID: here, Gateway: g})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Stop(context.Background(), 0)
+		half := make([]byte, maxAnswers/2)
+		taken := func(size int) bool {
+			return p.postReply(wire.Envelope{Kind: wire.Reply, To: there.Actor("x"), Body: half[:size]})
+		}
+		for round := range 2 {
+			for i, want := range []bool{true, true, false} {
+				if got := taken(len(half)); got != want {
+					t.Errorf("round %d, half %d: taken: %v, want %v", round, i, got, want)
+				}
+			}
+			<-heard
+			synctest.Wait()
+			<-heard
+			synctest.Wait()
+		}
+		if n := p.outboxes.len(); n != 0 {
+			t.Errorf("%d outboxes, want none", n)
+		}
+	})
+}
