@@ -218,8 +218,8 @@ func TestRealMS9NotShared(t *testing.T) {
 	told := make(chan error, 10)
 	client, _ := sessions(t, near, far, in.handle, in.handle, func(c *channel.Config) { c.NotShared = func(err error) { told <- err } })
 	b := filled(1 << 20)
-	send := func(call uint64) {
-		e := withParts(call, b, 0, 1<<20)
+	send := func(call uint64, parts ...int) {
+		e := withParts(call, b, 0, parts...)
 		if err := client.Send(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}
@@ -228,10 +228,11 @@ func TestRealMS9NotShared(t *testing.T) {
 			t.Fatal(diff)
 		}
 	}
-	send(1)
+	send(1) // from here on there is a connection
+	send(2, 1<<20)
 	why := <-told
-	send(2)
-	send(3)
+	send(3, 1<<20)
+	send(4, 1<<20)
 	if st := client.Status(); why == nil || !errors.Is(st.NotShared, why) || st.BySocket != 3 || st.Shared != 0 || len(told) != 0 {
 		t.Errorf("%+v, told %v and %d times more", st, why, len(told))
 	}
