@@ -24,7 +24,8 @@ func TestAC10WatchOutlivesTheOtherWay(t *testing.T) {
 		}
 		synctest.Wait()
 		w.net.Cut("m")
-		advance(time.Minute)
+		b.send(m, "lost") // so that b misses m
+		advance(3 * time.Minute)
 		down := b.envelope(wire.Down, a, "")
 		down.From, down.To, down.Call, down.Method = b.id.Actor("to"), a.id.Actor("from"), 7, ""
 		if err := b.Send(t.Context(), down); err != nil {
@@ -34,8 +35,8 @@ func TestAC10WatchOutlivesTheOtherWay(t *testing.T) {
 		if got := a.messages(); len(got) != 1 || got[0].Kind != wire.Down {
 			t.Errorf("a got %+v, want one Down", got)
 		}
-		if got := len(b.messages()); got != 1 {
-			t.Errorf("b got %d messages, want the Watch alone", got)
+		if got := b.messages(); len(got) != 2 || got[0].Kind != wire.Watch || got[1].Kind != wire.Return {
+			t.Errorf("b got %+v, want the Watch, and back what was for m", got)
 		}
 	})
 }

@@ -49,6 +49,14 @@ func TestMS1ToMS14Seeds(t *testing.T) {
 	t.Log(&total.tally)
 }
 
+// TestMS1OldSeeds runs seeds beyond the first thousand that have found faults. In
+// the first two somebody sends over a session that its dialer knows nothing of.
+func TestMS1OldSeeds(t *testing.T) {
+	for _, seed := range []uint64{2309, 2382, 22232} {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { runSeed(t, seed, false) })
+	}
+}
+
 // seeds hands out seeds.
 type seeds struct {
 	next, last uint64
