@@ -10,22 +10,29 @@ import (
 	"github.com/hyperactor/hyperactor/wire"
 )
 
+// correspondents returns a proc, and one to which it sends and what that one has heard.
+func correspondents(t *testing.T) (p *Proc, there id.Proc, heard listener) {
+	t.Helper()
+	here, there := id.Proc{Host: "h", Name: "here", UID: 1}, id.Proc{Host: "h", Name: "there", UID: 2}
+	g := gateway.New(gateway.Config{Self: here})
+	t.Cleanup(func() { g.Close(context.Background()) })
+	heard = make(listener)
+	if err := g.Bind(there, heard); err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewProc(Config{ID: here, Gateway: g})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Stop(context.Background(), 0) })
+	return p, there, heard
+}
+
 // MS-7: who is owed very much, and takes nothing, still learns that there is
 // room again. A pause that finds no room is owed no end.
 func TestMS7ResumeIsNeverDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		here, there := id.Proc{Host: "h", Name: "here", UID: 1}, id.Proc{Host: "h", Name: "there", UID: 2}
-		g := gateway.New(gateway.Config{Self: here})
-		defer g.Close(context.Background())
-		heard := make(listener)
-		if err := g.Bind(there, heard); err != nil {
-			t.Fatal(err)
-		}
-		p, err := NewProc(Config{ID: here, Gateway: g})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Stop(context.Background(), 0)
+		p, there, heard := correspondents(t)
 		p.post(wire.Envelope{Kind: wire.Return, To: there.Actor("x")})
 		synctest.Wait() // it is being delivered
 		for range maxOutbox {
@@ -56,18 +63,7 @@ func TestMS7ResumeIsNeverDropped(t *testing.T) {
 // no more.
 func TestOutboxBoundsReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		here, there := id.Proc{Host: "h", Name: "here", UID: 1}, id.Proc{Host: "h", Name: "there", UID: 2}
-		g := gateway.New(gateway.Config{Self: here})
-		defer g.Close(context.Background())
-		heard := make(listener)
-		if err := g.Bind(there, heard); err != nil {
-			t.Fatal(err)
-		}
-		p, err := NewProc(Config{ID: here, Gateway: g})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Stop(context.Background(), 0)
+		p, there, heard := correspondents(t)
 		half := make([]byte, maxAnswers/2)
 		taken := func(size int) bool {
 			return p.postReply(wire.Envelope{Kind: wire.Reply, To: there.Actor("x"), Body: half[:size]})
