@@ -17,14 +17,10 @@ type flaw struct {
 	m    *message // may be nil
 }
 
-// restful is how long nobody says anything before the tables are counted:
-// sessions that nobody needs go away, and what was noted for them.
-const restful = 3 * idleTimeout
-
 // check returns what is wrong, once everything has settled.
 func (w *world) check() []flaw {
 	found := w.probe()
-	<-time.After(restful)
+	<-time.After(w.plan.pace.restful())
 	synctest.Wait()
 	found = append(found, w.idle()...)
 	found = append(found, w.leaks()...)
@@ -75,10 +71,6 @@ func (m *message) doubted() bool {
 // senderEnded reports whether nobody was left to be told about m.
 func (w *world) senderEnded(m *message) bool { return w.node(m.from.name) != m.from }
 
-// recovery is how long after a node has ended messages may still be sent over
-// the session with it, which waits for its return.
-const recovery = 2*time.Minute + 10*time.Second
-
 // excuse returns the event that may have cost m its outcome, or "". That the
 // node it is for was closed in good order is none, if the network is: what
 // reaches a node while it closes comes back.
@@ -89,7 +81,7 @@ func (w *world) excuse(m *message) string {
 	for _, e := range w.events {
 		touches := slices.Contains(way, e.a) && (e.b == "" || slices.Contains(way, e.b))
 		returns := e.gentle && w.plan.quiet && e.a == m.op.node
-		if e.end && !returns && touches && e.to+recovery >= m.at {
+		if e.end && !returns && touches && e.to+w.plan.pace.recovery() >= m.at {
 			return e.why
 		}
 	}
@@ -100,7 +92,7 @@ func (w *world) excuse(m *message) string {
 func (w *world) closed(m *message) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == m.op.node && e.to+recovery >= m.at })
+	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == m.op.node && e.to+w.plan.pace.recovery() >= m.at })
 }
 
 // disorder returns the messages that were handled after later ones of the same

@@ -32,10 +32,6 @@ type node struct {
 	dead    atomic.Bool      // it was killed: what it still does, nobody sees
 }
 
-// idleTimeout is that of all sessions: less than the time in which a world
-// settles.
-const idleTimeout = time.Minute
-
 func (n *node) String() string { return fmt.Sprintf("%s#%d", n.name, n.life) }
 
 func (n *node) isDead() bool { return n.dead.Load() }
@@ -70,7 +66,7 @@ func newNode(w *world, name string, same bool) *node {
 	n.gateway = gateway.New(gateway.Config{
 		Self: n.id, Token: []byte("sim"), Transports: channel.Transports{"mem": n.mem},
 		Limits: wire.Limits{MaxFrame: n.plan.maxFrame}, QueueBytes: n.plan.queue,
-		Timing: gateway.Timing{IdleTimeout: idleTimeout},
+		Timing: gateway.Timing{ResumeFor: w.plan.pace.resumeFor, IdleTimeout: w.plan.pace.idleTimeout},
 	})
 	if !n.plan.hidden {
 		if _, err := n.gateway.Listen(context.Background(), addr(name)); err != nil {
@@ -105,17 +101,28 @@ func (n *node) spawnWorkers() {
 	}
 }
 
-// tidyEvery is how often a janitor looks.
-const tidyEvery = 700 * time.Millisecond
+// tidyEvery is how often a janitor looks while actors may end, and tidyRarely
+// how often when they should not any more.
+const (
+	tidyEvery  = 700 * time.Millisecond
+	tidyRarely = 20 * time.Second
+)
 
 // tidy makes new workers for those that ended, until the node ends. One that
 // nobody can dial attaches to the hub first.
 func (n *node) tidy() {
-	for n.w.wait(context.Background(), n.ends, tidyEvery) {
+	for n.w.wait(context.Background(), n.ends, n.untilTidy()) {
 		if !n.w.over.Load() {
 			n.spawnWorkers()
 		}
 	}
+}
+
+func (n *node) untilTidy() time.Duration {
+	if n.w.history.now() < n.w.plan.length+10*time.Second {
+		return tidyEvery
+	}
+	return tidyRarely
 }
 
 // attach attaches a node that nobody can dial to the hub (MS-14). From then on

@@ -19,7 +19,8 @@ type plan struct {
 	loads   []load
 	glances map[string][]glance // of the lookout of each node
 	faults  []fault             // in the order in which they begin
-	quiet   bool                // no fault touches the network or kills
+	pace    pace
+	quiet   bool // no fault touches the network or kills
 	length  time.Duration
 }
 
@@ -42,6 +43,38 @@ type nodePlan struct {
 }
 
 const hub = "hub"
+
+// pace is how patient the sessions of all nodes are, and what follows from it
+// for the time that a world needs to come to rest.
+type pace struct {
+	resumeFor, idleTimeout time.Duration
+}
+
+// The paces. What a seed costs is mostly the heartbeats of the time in which
+// nothing happens any more, so most seeds are brisk.
+var (
+	patient = pace{resumeFor: 2 * time.Minute, idleTimeout: time.Minute}
+	brisk   = pace{resumeFor: 30 * time.Second, idleTimeout: 15 * time.Second}
+)
+
+// settling is how long after the last fault everything has to be as if nothing
+// had happened: sessions that nobody continues are given up.
+func (p pace) settling() time.Duration { return p.resumeFor + p.idleTimeout/4 }
+
+// restful is how long nobody says anything before the tables are counted:
+// sessions that nobody needs go away, and what was noted for them.
+func (p pace) restful() time.Duration { return 3 * p.idleTimeout }
+
+// recovery is how long after a node has ended messages may still be sent over
+// the session with it, which waits for its return.
+func (p pace) recovery() time.Duration { return p.resumeFor + 10*time.Second }
+
+// addPace decides the pace. What it is does not change what else a seed
+// decides.
+func (p *plan) addPace() {
+	r := rand.New(rand.NewPCG(p.seed, 0x9ace))
+	p.pace = pick(r, patient, brisk, brisk, brisk, brisk)
+}
 
 // newPlan makes the plan of a seed.
 func newPlan(seed uint64) *plan {
@@ -69,6 +102,7 @@ func newPlan(seed uint64) *plan {
 	p.addGlances()
 	p.addBulk()
 	p.addStrangers()
+	p.addPace()
 	return p
 }
 
@@ -143,7 +177,7 @@ func upTo(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.
 // String tells the plan, one line for each thing that happens.
 func (p *plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %s, quiet %v\n", p.seed, p.shape, p.quiet)
+	fmt.Fprintf(&b, "seed %d: %s, quiet %v, %+v\n", p.seed, p.shape, p.quiet, p.pace)
 	for _, n := range p.nodes {
 		fmt.Fprintf(&b, "  node %s: hidden %v, frames up to %d, queue %d\n", n.name, n.hidden, n.maxFrame, n.queue)
 	}

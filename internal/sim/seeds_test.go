@@ -24,7 +24,7 @@ var (
 // TestMS1ToMS14Seeds runs seeds until one fails.
 func TestMS1ToMS14Seeds(t *testing.T) {
 	if *oneSeed != 0 {
-		runSeed(t, *oneSeed, true)
+		runSeed(t, newPlan(*oneSeed), true)
 		return
 	}
 	s := seeds{next: *firstSeed, last: *firstSeed + *numSeeds, until: time.Now().Add(*forTime)}
@@ -40,7 +40,7 @@ func TestMS1ToMS14Seeds(t *testing.T) {
 			t.Run(fmt.Sprint("worker ", i), func(t *testing.T) {
 				t.Parallel()
 				for seed, ok := s.take(); ok; seed, ok = s.take() {
-					total.add(runSeed(t, seed, *tellAll))
+					total.add(runSeed(t, newPlan(seed), *tellAll))
 					s.stop.Store(t.Failed() && !*keepOn)
 				}
 			})
@@ -53,7 +53,11 @@ func TestMS1ToMS14Seeds(t *testing.T) {
 // the first two somebody sends over a session that its dialer knows nothing of.
 func TestMS1OldSeeds(t *testing.T) {
 	for _, seed := range []uint64{2309, 2382, 22232} {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { runSeed(t, seed, false) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			p := newPlan(seed)
+			p.pace = patient // as it was when they did
+			runSeed(t, p, false)
+		})
 	}
 }
 
@@ -81,28 +85,28 @@ func (s *seeds) take() (seed uint64, ok bool) {
 // stuck is how long a seed may take, in real time.
 const stuck = 2 * time.Minute
 
-// runSeed runs one seed in a bubble of its own and returns what it counted.
-func runSeed(t *testing.T, seed uint64, tell bool) (count tally) {
+// runSeed runs the plan of one seed in a bubble of its own and returns what it counted.
+func runSeed(t *testing.T, p *plan, tell bool) (count tally) {
 	t.Helper()
-	late := time.AfterFunc(stuck, func() { fmt.Fprintf(os.Stderr, "seed %d takes very long\n", seed) })
+	late := time.AfterFunc(stuck, func() { fmt.Fprintf(os.Stderr, "seed %d takes very long\n", p.seed) })
 	defer late.Stop()
 	var bubble sync.WaitGroup
 	bubble.Go(func() { // a goroutine of its own, because a bubble that fails ends it
 		defer func() {
 			if v := recover(); v != nil { // a bubble that cannot end, for example
-				fmt.Fprintf(os.Stderr, "seed %d panics\n", seed)
+				fmt.Fprintf(os.Stderr, "seed %d panics\n", p.seed)
 				panic(v)
 			}
 		}()
-		synctest.Test(t, func(t *testing.T) { count = simulate(t, seed, tell) })
+		synctest.Test(t, func(t *testing.T) { count = simulate(t, p, tell) })
 	})
 	bubble.Wait()
 	return count
 }
 
-// simulate runs one seed, in the bubble.
-func simulate(t *testing.T, seed uint64, tell bool) tally {
-	w := newWorld(t, newPlan(seed))
+// simulate runs a plan, in the bubble.
+func simulate(t *testing.T, p *plan, tell bool) tally {
+	w := newWorld(t, p)
 	w.run()
 	flaws := w.check()
 	w.end()
@@ -110,7 +114,7 @@ func simulate(t *testing.T, seed uint64, tell bool) tally {
 		t.Log(w.tell(flaws, tell))
 	}
 	if len(flaws) > 0 {
-		t.Errorf("seed %d: %d flaws, the first: %s\nreplay: go test ./internal/sim -run Seeds -v -seed %d", seed, len(flaws), flaws[0].text, seed)
+		t.Errorf("seed %d: %d flaws, the first: %s\nreplay: go test ./internal/sim -run Seeds -v -seed %d", p.seed, len(flaws), flaws[0].text, p.seed)
 	}
 	return w.history.count()
 }

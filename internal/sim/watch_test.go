@@ -163,12 +163,12 @@ func (w *world) checkWatches() []flaw {
 			w.stop(n.name, name, false, time.Second)
 		}
 	}
-	<-time.After(time.Minute)
+	<-time.After(w.plan.pace.resumeFor / 2)
 	found := w.untold()
 	for _, n := range w.nodes() {
 		w.stop(n.name, lookoutName, false, time.Second)
 	}
-	<-time.After(time.Minute)
+	<-time.After(w.plan.pace.resumeFor / 2)
 	for _, n := range w.nodes() {
 		if s := n.proc.Status(); s.Ties > 0 {
 			found = append(found, flaw{text: fmt.Sprintf("AC-10: %s has %d ties when nobody is left who watches", n, s.Ties)})

@@ -57,10 +57,6 @@ func newWorld(t *testing.T, p *plan) *world {
 	return w
 }
 
-// settling is how long after the last fault everything has to be as if nothing
-// had happened.
-const settling = 2 * time.Minute
-
 // run lets happen what is planned, heals what is broken and lets it settle.
 func (w *world) run() {
 	var loads, faults sync.WaitGroup
@@ -80,7 +76,7 @@ func (w *world) run() {
 		w.start(n.name, false)
 	}
 	loads.Wait()
-	<-time.After(settling)
+	<-time.After(w.plan.pace.settling())
 }
 
 // load carries out what a sender does, in every life of its node.
@@ -111,7 +107,7 @@ func (w *world) inflict(f fault) {
 	if a, b, ok := f.breaks(); ok {
 		e := event{a: a, b: b, from: from, to: w.history.now(), why: string(f.kind), end: f.kind == kill || f.kind == closeNode || f.refuses() && w.plan.givesUp(), gentle: f.kind == closeNode}
 		if f.kind == breakAfter || f.kind == endAfter {
-			e.to = w.plan.length + settling
+			e.to = w.plan.length + w.plan.pace.settling()
 		}
 		w.note(e)
 	}
