@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hyperactor/hyperactor/channel"
+	"github.com/hyperactor/hyperactor/internal/memnet"
 	"github.com/hyperactor/hyperactor/wire"
 )
 
@@ -176,6 +177,22 @@ func TestMS11IdleSessionsExpire(t *testing.T) {
 		p.wantAll(3)
 		if p.net.Conns() != 0 {
 			t.Errorf("%d ends are open", p.net.Conns())
+		}
+	})
+}
+
+// TestMS11ReceivingIsNotIdle sends one message that is longer under way than a
+// session may be idle.
+func TestMS11ReceivingIsNotIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, func(c *channel.Config) { c.IdleTimeout = 10 * time.Second })
+		p.net.SetLink("a", "b", memnet.Link{Rate: 10_000, Buffer: 4 << 10})
+		if err := p.a.Send(t.Context(), message(wire.Send, 1, string(make([]byte, 1_000_000)))); err != nil {
+			t.Fatal(err)
+		}
+		advance(2 * time.Minute)
+		if got := p.atB.calls(); !slices.Equal(got, upTo(1)) {
+			t.Errorf("b got %v; a: %v", got, p.a.Err())
 		}
 	})
 }

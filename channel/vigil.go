@@ -80,8 +80,9 @@ func (v *vigil) connected(now time.Time) {
 // rest begins to look whether the session is idle.
 func (v *vigil) rest(now time.Time) { v.quiet, v.idleAt = now, now.Add(v.idle/4) }
 
-// look looks at now. heard is when the peer was heard last, said counts what
-// either side said, and unacked means that the peer owes us acknowledgements.
+// look looks at now. heard is when the peer was heard last, said is another
+// number whenever either side has said something, and unacked means that the
+// peer owes us acknowledgements.
 func (v *vigil) look(now, heard time.Time, said uint64, unacked bool) verdict {
 	var found verdict
 	if v.watching && !now.Before(v.beatAt) {

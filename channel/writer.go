@@ -203,7 +203,7 @@ func (s *Session) ring(now time.Time) {
 		s.writer.ack = s.writer.ack || s.received.Load() != s.ackSent
 	}
 	heard := s.born.Add(time.Duration(s.heard.Load()))
-	said := s.out.seq + s.received.Load() + s.asked
+	said := s.out.seq + s.received.Load() + s.asked + uint64(s.heard.Load()) // part of a frame counts
 	found := s.vigil.look(now, heard, said, s.out.acked < s.out.seq)
 	switch {
 	case found.silent:

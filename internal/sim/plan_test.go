@@ -57,10 +57,6 @@ var (
 	brisk   = pace{resumeFor: 30 * time.Second, idleTimeout: 15 * time.Second}
 )
 
-// settling is how long after the last fault everything has to be as if nothing
-// had happened: sessions that nobody continues are given up.
-func (p pace) settling() time.Duration { return p.resumeFor + p.idleTimeout/4 }
-
 // restful is how long nobody says anything before the tables are counted:
 // sessions that nobody needs go away, and what was noted for them.
 func (p pace) restful() time.Duration { return 3 * p.idleTimeout }
@@ -74,6 +70,22 @@ func (p pace) recovery() time.Duration { return p.resumeFor + 10*time.Second }
 func (p *plan) addPace() {
 	r := rand.New(rand.NewPCG(p.seed, 0x9ace))
 	p.pace = pick(r, patient, brisk, brisk, brisk, brisk)
+}
+
+// settling is how long after the last fault everything has to be as if nothing
+// had happened: sessions that nobody continues are given up, and everybody has
+// handled what there is.
+func (p *plan) settling() time.Duration {
+	busy := map[[2]string]time.Duration{}
+	var longest time.Duration
+	for _, l := range p.loads {
+		for _, o := range l.ops {
+			at := [2]string{o.node, o.actor}
+			busy[at] += o.hold * time.Duration(o.times)
+			longest = max(longest, busy[at])
+		}
+	}
+	return max(p.pace.resumeFor+p.pace.idleTimeout/4, longest)
 }
 
 // newPlan makes the plan of a seed.

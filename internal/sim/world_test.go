@@ -76,7 +76,7 @@ func (w *world) run() {
 		w.start(n.name, false)
 	}
 	loads.Wait()
-	<-time.After(w.plan.pace.settling())
+	<-time.After(w.plan.settling())
 }
 
 // load carries out what a sender does, in every life of its node.
@@ -107,7 +107,7 @@ func (w *world) inflict(f fault) {
 	if a, b, ok := f.breaks(); ok {
 		e := event{a: a, b: b, from: from, to: w.history.now(), why: string(f.kind), end: f.kind == kill || f.kind == closeNode || f.refuses() && w.plan.givesUp(), gentle: f.kind == closeNode}
 		if f.kind == breakAfter || f.kind == endAfter {
-			e.to = w.plan.length + w.plan.pace.settling()
+			e.to = w.plan.length + w.plan.settling()
 		}
 		w.note(e)
 	}
