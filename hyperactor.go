@@ -37,6 +37,7 @@ import (
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/host/osproc"
 	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/internal/floor"
 	"github.com/hyperactor/hyperactor/launch"
 	"github.com/hyperactor/hyperactor/launch/capture"
 	"github.com/hyperactor/hyperactor/launch/keeper"
@@ -188,6 +189,7 @@ func RunChild(cfg Config) {
 		return
 	}
 	cfg = cfg.withDefaults()
+	new(floor.Floor).Start() // until the end of the process
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	child := osproc.ChildConfig{

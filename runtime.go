@@ -19,6 +19,7 @@ import (
 	"github.com/hyperactor/hyperactor/host/localproc"
 	"github.com/hyperactor/hyperactor/host/osproc"
 	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/internal/floor"
 	"github.com/hyperactor/hyperactor/launch"
 )
 
@@ -33,6 +34,7 @@ type Runtime struct {
 	gateway  *gateway.Gateway
 	launcher launch.Launcher
 	logs     *logs
+	floor    floor.Floor
 	close    func() error
 }
 
@@ -92,6 +94,7 @@ func (rt *Runtime) open(ctx context.Context) (err error) {
 		return errors.Join(err, parts.Local.Stop(ctx, rt.cfg.Grace), parts.Service.Stop(ctx, rt.cfg.Grace), gw.Close(ctx))
 	}
 	rt.host, rt.local, rt.gateway = host.New(parts), parts.Local, gw
+	rt.floor.Start()
 	return nil
 }
 
@@ -248,6 +251,7 @@ func (rt *Runtime) shutdown() error {
 
 // free frees what the Runtime holds beside its host.
 func (rt *Runtime) free() error {
+	rt.floor.Stop()
 	var err error
 	if rt.launcher != nil {
 		err = rt.launcher.Close()

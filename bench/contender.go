@@ -93,7 +93,6 @@ var errNoCalls = errors.New("it carries no calls")
 const (
 	oursName    = "ours"
 	bulkName    = "ours, Bulk"
-	roomyName   = "ours, far with GOGC=400"
 	sessionName = "ours, session only"
 	bareName    = "bare socket"
 	batchedName = "bare socket, batched"
@@ -107,7 +106,7 @@ func contenders(b *bench) []contender {
 		p.bench = b
 		all = append(all, p)
 	}
-	return append(all, hosted{}, hosted{roomy: true}, hosted{bulk: true})
+	return append(all, hosted{}, hosted{bulk: true})
 }
 
 // those returns the contenders with these names that can carry s.

@@ -11,6 +11,12 @@
 //	go -C bench run . -json results.json       # in bench/; "-" is stdout, instead of the table
 //	go -C bench run . -markdown RESULTS.md
 //
+// The far side of every contender has a session of its own (setsid), as a proc
+// has, and anything that a service manager starts. That matters: a Linux kernel
+// with sched_autogroup schedules each session as a group, and a switch between
+// two groups costs some 2 us more than one within a group, which is a fifth of a
+// round trip over a unix socket.
+//
 // The program starts itself again for the far sides. It ends with 1 if something
 // of ours did not work, whatever the speed, and with 2 for a wrong flag.
 package main

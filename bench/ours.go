@@ -16,6 +16,7 @@ import (
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/internal/floor"
 	"github.com/hyperactor/hyperactor/wire"
 )
 
@@ -79,25 +80,17 @@ func programConfig() hyperactor.Config {
 // hosted is ours as a program has it: a host spawns a child process, which
 // talks over a unix socket, and an actor in it.
 type hosted struct {
-	bulk  bool
-	roomy bool // the child collects its garbage later, as its ProcSpec can say
+	bulk bool
 }
 
 func (h hosted) name() string {
-	switch {
-	case h.bulk:
+	if h.bulk {
 		return bulkName
-	case h.roomy:
-		return roomyName
 	}
 	return oursName
 }
 
-// carries leaves a roomy child what it differs in: many small messages, each
-// with memory of its own in a heap that is small otherwise.
-func (h hosted) carries(s shape) bool {
-	return s.Network == "unix" && !(h.bulk && s.Calls) && !(h.roomy && (s.Calls || s.Size > 4<<10))
-}
+func (h hosted) carries(s shape) bool { return s.Network == "unix" && !(h.bulk && s.Calls) }
 
 func (h hosted) open(ctx context.Context, _ shape) (*link, error) {
 	rt, err := hyperactor.Start(ctx, programConfig())
@@ -105,9 +98,6 @@ func (h hosted) open(ctx context.Context, _ shape) (*link, error) {
 		return nil, err
 	}
 	spec := host.ProcSpec{Name: "far"}
-	if h.roomy {
-		spec.Env = []string{"GOGC=400"}
-	}
 	child, err := rt.Host().Spawn(rt.Context(ctx), spec)
 	if err != nil {
 		rt.Close()
@@ -241,6 +231,7 @@ func newGateway(self id.Proc, at place) (*gateway.Gateway, error) {
 
 func serveGateway(at place, m *meter) (string, error) {
 	ctx := context.Background()
+	new(floor.Floor).Start() // as package hyperactor does for its processes
 	g, err := newGateway(farProc(), at)
 	if err != nil {
 		return "", err

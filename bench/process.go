@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"syscall"
 	"time"
 )
 
@@ -158,6 +159,7 @@ func startFar(label string, at place) (*farProcess, string, error) {
 	cmd := exec.Command(self)
 	cmd.Env = append(os.Environ(), farVariable+"="+string(spec))
 	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // as a proc has one; see package bench
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, "", err

@@ -84,7 +84,7 @@ func localSubject() subject {
 func smallSubject(network string, size int) subject {
 	s := subject{
 		title: fmt.Sprintf("one-way %s over %s", byteSize(size), network), shape: shape{Network: network, Size: size},
-		names:   []string{batchedName, bareName, "gRPC stream", "NATS", "net/rpc", sessionName, oursName, roomyName},
+		names:   []string{batchedName, bareName, "gRPC stream", "NATS", "net/rpc", sessionName, oursName},
 		measure: oneWay,
 		main:    []metric{messageRate}, aside: []metric{nearAllocs, farAllocs, nearCPU, farCPU},
 	}

@@ -160,7 +160,7 @@ func (r report) writeMarkdown(w io.Writer) error {
 const command = "go -C bench run . -markdown RESULTS.md"
 
 const preface = `Each figure is the median [lowest to highest] of %d rounds. In each round every contender was measured once, one after the other; "x base"
-compares with the first line of the same round. All far sides are other processes, unless it says otherwise. A message counts when the far side has handled it.
+compares with the first line of the same round. All far sides are other processes, each in a session of its own (setsid), unless it says otherwise. A message counts when the far side has handled it.
 Near is the sender, far the receiver; CPU is user and system time of the whole process, for each message. Compare lines of one table, not figures of two runs.`
 
 const fatesPreface = `Over TCP, at everybody's default limits. The far side compares the bytes of what arrives. "Error for each" means that the sender knows

@@ -45,12 +45,7 @@ type ProcSpec struct {
 	Program string   // another program, which has to call hyperactor.Main too, unless its manager is host/cmdproc; "" is our own image (launch.Self)
 	Args    []string // arguments, without the program's name
 	Dir     string   // working directory; the host's if empty
-
-	// Env is "K=V", added to the environment that the manager builds; the last
-	// one of a key wins. A proc with a small heap that gets a million messages a
-	// second collects its garbage all the time: GOGC=400 has it handle a third
-	// more of them (bench/RESULTS.md).
-	Env []string
+	Env     []string // "K=V", added to the environment that the manager builds; the last one of a key wins
 
 	Limits launch.Limits // what its process runs as and may use; the zero value changes nothing (PS-7)
 

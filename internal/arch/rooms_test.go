@@ -41,10 +41,11 @@ func rooms() []room {
 		{dir: "host/probe/grpcprobe", may: []string{"host/probe"}},
 		{dir: "host/cmdproc", may: []string{"host", "host/probe"}}, // only who runs commands links it
 		{dir: "host/hosttest", may: []string{"host", "actor/actortest", "launch/launchtest"}},
-		{dir: ".", may: []string{"host/localproc", "host/osproc", "launch/native", "launch/keeper"}, proc: true},
+		{dir: ".", may: []string{"host/localproc", "host/osproc", "launch/native", "launch/keeper", "internal/floor"}, proc: true},
 		{dir: "cmd/...", may: []string{".", "channel/mtls", "host/cmdproc", "host/probe/httpprobe", "host/probe/grpcprobe", "launch/capture"}},
 		{dir: "examples/...", may: []string{".", "channel/mtls", "host/cmdproc"}},
 		{dir: "internal/cable"},
+		{dir: "internal/floor", proc: true},
 		{dir: "internal/memnet"},
 		{dir: "internal/sim"},
 		{dir: "internal/torture"},
