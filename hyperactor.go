@@ -178,13 +178,9 @@ func Main(cfg Config, run func(ctx context.Context, rt *Runtime) error) {
 }
 
 // RunChild returns at once, unless this process was started as a proc: then it
-// becomes that proc, and the process ends with it. The same goes for a process
-// that was started as a keeper. Programs that do not use Main call it first
-// thing in main, tests in TestMain.
+// becomes that proc, and the process ends with it. Programs that do not use Main
+// call it first thing in main, tests in TestMain.
 func RunChild(cfg Config) {
-	if keeper.IsChild() {
-		os.Exit(exitCode(keeper.Child()))
-	}
 	if !osproc.IsChild() {
 		return
 	}

@@ -17,11 +17,11 @@ import (
 type Launcher interface {
 	// Launch starts the process that spec describes and returns once it runs.
 	// ctx bounds the start, not the process. An error is a *StartError and
-	// means that nothing is left.
+	// means that nothing is left, but what the kernel does not let be killed.
 	Launch(ctx context.Context, spec Spec) (Process, error)
 
-	// Close kills what still runs, waits for its end and frees what the
-	// launcher holds. Launch fails afterwards.
+	// Close gives up the starts that are under way, kills what still runs, waits
+	// for its end and frees what the launcher holds. Launch fails afterwards.
 	Close() error
 }
 

@@ -15,6 +15,10 @@ import (
 type Program struct {
 	Path string
 	Argv []string
+
+	// Remote is set by who has looked where the program and its working directory
+	// lie: the kernel may have to wait for somebody else before it can run it.
+	Remote bool
 }
 
 // WithDefaults returns s with every bound set.

@@ -124,7 +124,7 @@ func TestResolve(t *testing.T) {
 			}
 			prog, err := tt.spec.Resolve()
 			if prog.Path != tt.path || strings.Join(prog.Argv, " ") != tt.argv {
-				t.Errorf("got %q, want %q %q", prog, tt.path, tt.argv)
+				t.Errorf("got %+v, want %q %q", prog, tt.path, tt.argv)
 			}
 			if start, ok := errors.AsType[*StartError](err); ok != (tt.want != "") || ok && start.Reason != tt.want {
 				t.Errorf("got error %v, want %q", err, tt.want)

@@ -22,7 +22,7 @@ func processExceptions() []exception {
 		{"launch", []string{"os.Args"}, "a child that runs our own image (launch.Self) is given our argv0"},
 		{"host/osproc", []string{"os.Getenv", "os.LookupEnv", "os.Unsetenv", "os.Environ"}, "it builds a child's environment, and the child reads and clears the bootstrap variable"},
 		{"host/cmdproc", []string{"os.Environ"}, "it builds the environment of commands"},
-		{"launch/keeper", []string{"os.Getenv", "os.LookupEnv", "os.Unsetenv", "os.Environ", "os.Args", "os/signal"}, "guard and keeper read and clear their bootstrap variable, outlive the terminal's signals and learn of orphans by SIGCHLD"},
+		{"launch/keeper", []string{"os.Getenv", "os.LookupEnv", "os.Unsetenv", "os.Environ", "os.Args", "os.Exit", "os/signal"}, "guard and keeper read and clear their bootstrap variable, outlive the terminal's signals, learn of orphans by SIGCHLD, and end before the program's main begins"},
 		{"launch/launchtest", all, reexec},
 		{"host/hosttest", all, reexec},
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -39,29 +38,26 @@ const (
 // selfExe is our own image, whatever lies on the disk by now (PS-6).
 const selfExe = "/proc/self/exe"
 
-// The first thread of a process is the one that the kernel gives orphans to, and
-// whose capabilities a guard drops. Package runtime promises to run main on it
-// if an init function has asked for that, and in no other case: on a loaded
-// machine a collection of garbage takes the thread away before main begins.
+// A guard and a keeper live and end here: of a program, they run what is
+// initialised before this package, and nothing else. Package runtime promises
+// the first thread of the process to init functions. That is the one that the
+// kernel gives orphans to, and whose capabilities a guard drops.
 func init() {
-	if IsChild() {
-		runtime.LockOSThread()
+	role, ok := os.LookupEnv(roleEnv)
+	if !ok {
+		return
 	}
+	if err := become(role); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
 }
 
-// IsChild reports whether this process was started as a guard or keeper and
-// has not called Child yet.
-func IsChild() bool {
-	_, ok := os.LookupEnv(roleEnv)
-	return ok
-}
-
-// Child makes this process the guard or the keeper that it was started as, and
-// returns when nothing is left that descends from it; the process then is to
-// end. The main goroutine calls it, before anything else that starts goroutines
-// or processes. An error says why the process could not do its work.
-func Child() error {
-	role := os.Getenv(roleEnv)
+// become makes this process a guard or a keeper, and returns when nothing is
+// left that descends from it. An error says why the process could not do its
+// work.
+func become(role string) error {
 	if err := os.Unsetenv(roleEnv); err != nil {
 		return err
 	}
@@ -127,7 +123,7 @@ func guard(isolated bool) error {
 	var passing sync.WaitGroup
 	passing.Go(func() { passOn(continued, keeper) })
 	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("-900"), 0) // not inherited by the keeper; root only
-	shed()
+	findImage().shed()
 	for {
 		var status unix.WaitStatus
 		pid, err := unix.Wait4(-1, &status, unix.WUNTRACED, nil)
@@ -246,6 +242,9 @@ func keep() error {
 	if err != nil {
 		return errors.Join(err, c.close(), lifeline.Close())
 	}
-	k := &keeper{conn: c, lifeline: lifeline, orphans: orphans, deaths: ends, living: map[uint64]*ward{}}
+	k := &keeper{
+		conn: c, lifeline: lifeline, orphans: orphans, deaths: ends, living: map[uint64]*ward{},
+		rest: time.NewTimer(rest), image: findImage(),
+	}
 	return k.run()
 }

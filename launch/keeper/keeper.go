@@ -1,8 +1,15 @@
 // Package keeper is the default launcher: the processes belong to a keeper, a
 // small process of our own image beside the program (PS-1). The keeper starts,
 // records, reaps and sweeps them, and outlives whoever asked by the moment
-// that it takes to kill them all (PS-2). It runs no user code and opens no
-// network.
+// that it takes to kill them all (PS-2). It opens no network.
+//
+// A process that is started as a keeper is one from the init function of this
+// package to its end: the program's main does not run in it, nor do the init
+// functions of packages that import this one, which is nearly all of a program.
+// Those of other packages may: Go initialises packages in the order of their
+// import paths, each as soon as all that it imports is, and this one has to wait
+// for, among others, math/big, path/filepath and the encoding of the wire. They
+// must return there as they do in the program, and not start processes.
 //
 // The program, called the host here, starts two processes with its first
 // launch. The guard is the host's child; its child is the keeper; the keeper's

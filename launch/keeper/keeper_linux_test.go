@@ -1,7 +1,6 @@
 package keeper
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -16,13 +15,6 @@ func newLauncher() launch.Launcher { return New(Config{}) }
 func newOldLauncher() launch.Launcher { return New(Config{withoutGroupSignal: true}) }
 
 func TestMain(m *testing.M) {
-	if IsChild() {
-		if err := Child(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
 	if words := strings.Fields(os.Getenv(hostEnv)); len(words) > 0 {
 		playHost(words[0], words[1:])
 	}

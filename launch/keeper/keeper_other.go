@@ -22,9 +22,3 @@ func (*Launcher) Launch(_ context.Context, spec launch.Spec) (launch.Process, er
 
 // Close does nothing.
 func (*Launcher) Close() error { return nil }
-
-// IsChild reports whether this process is a guard or a keeper: it is not.
-func IsChild() bool { return false }
-
-// Child is not called on this system.
-func Child() error { return errors.ErrUnsupported }

@@ -33,8 +33,7 @@ type opening struct {
 }
 
 // New returns a launcher. It costs nothing until the first Launch, which starts
-// the keeper. The program has to call Child at its very beginning, as
-// hyperactor.Main and hyperactor.RunChild do.
+// the keeper.
 func New(cfg Config) *Launcher {
 	cfg.Log = cmp.Or(cfg.Log, slog.New(slog.DiscardHandler))
 	cfg.exe = cmp.Or(cfg.exe, selfExe)

@@ -62,13 +62,16 @@ type hello struct {
 type start struct {
 	Path      string
 	Argv, Env []string
+	Remote    bool `cbor:",omitempty"`
 	Dir       string
 	Limits    launch.Limits
 	Mark      string // what tells a descendant of this process
 	Seen      uint64 // how many ends the host has been told so far
 }
 
-func (s *start) program() launch.Program { return launch.Program{Path: s.Path, Argv: s.Argv} }
+func (s *start) program() launch.Program {
+	return launch.Program{Path: s.Path, Argv: s.Argv, Remote: s.Remote}
+}
 
 type signals struct {
 	Numbers []int

@@ -18,9 +18,6 @@ import (
 
 // openSession starts guard and keeper and shakes hands.
 func openSession(cfg Config) (*session, error) {
-	if IsChild() {
-		return nil, fmt.Errorf("%w: this process was started to be one, %s", ErrNoKeeper, advice)
-	}
 	c, theirs, err := connPair()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrNoKeeper, err)
@@ -45,9 +42,6 @@ func openSession(cfg Config) (*session, error) {
 	}
 	return s, nil
 }
-
-// advice is for programs whose main knows nothing of keepers.
-const advice = "but did not call hyperactor.Main, hyperactor.RunChild or keeper.Child first thing in main; do so, or do without a keeper"
 
 func (s *session) startGuard(conn *os.File) (err error) {
 	if err := tree.CloseInherited(); err != nil {
@@ -129,9 +123,9 @@ func (s *session) shakeHands() error {
 	}
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("no answer after %v: perhaps this program was started once more %s", s.cfg.patience, advice)
+		return fmt.Errorf("no answer after %v: perhaps an init function of this program waits for something", s.cfg.patience)
 	case errors.Is(err, io.EOF) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET):
-		return fmt.Errorf("it ended before it answered: perhaps this program was started once more %s", advice)
+		return errors.New("it ended before it answered: perhaps an init function of this program ended it")
 	case err != nil:
 		return err
 	}

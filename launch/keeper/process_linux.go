@@ -93,7 +93,9 @@ func (p *process) start(ctx context.Context, all *roll.Roll[*process], spec laun
 	case <-ctx.Done():
 	}
 	all.Care(func() {
-		if a := <-c.answer; p.take(a) != nil {
+		_ = p.session.signal(c.id, []syscall.Signal{syscall.SIGKILL}) // it may hang, no answer would come
+		if err := p.take(<-c.answer); err != nil {
+			p.session.cfg.Log.Info("a start that was given up has failed", "program", spec.Path, "err", err)
 			p.out.Close()
 			return
 		}

@@ -8,9 +8,9 @@ import (
 	"maps"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +27,10 @@ const goodbye = time.Second
 // pidfd: when many end together, the keeper listens to the first.
 const lull = 10 * time.Millisecond
 
+// rest is how long after a start or an end the keeper gives back what they have
+// needed: at once with what comes of others that follow.
+const rest = 2 * time.Second
+
 // keeper is the keeper's own side: it does what the host asks for, and looks
 // after what has come of it.
 type keeper struct {
@@ -37,7 +41,10 @@ type keeper struct {
 	deaths   *deaths
 	records  *journal
 	wards    sync.WaitGroup // one per living process
-	starts   int            // how many there were; for tidy, which listen calls
+	young    sync.WaitGroup // one per process that the host has not been told of
+	tired    atomic.Bool    // rest is set
+	rest     *time.Timer    // goes off when it is time to shed
+	image    image
 
 	mu     sync.Mutex // guards the following
 	living map[uint64]*ward
@@ -65,6 +72,7 @@ func (k *keeper) serve() error {
 	over := make(chan error, 1)
 	listening.Go(func() { over <- k.listen() })
 	listening.Go(k.watchWards)
+	defer k.rest.Stop()
 	var rested <-chan time.Time
 	for {
 		select {
@@ -75,8 +83,13 @@ func (k *keeper) serve() error {
 		case <-rested:
 			signal.Notify(children, syscall.SIGCHLD)
 			k.orphans.Reap() // those that nobody told us of
+		case <-k.rest.C:
+			k.tired.Store(false)
+			k.image.shed()
 		case err := <-over:
 			_ = k.conn.file.SetWriteDeadline(time.Now().Add(goodbye)) // the host may be stopped, or gone
+			k.killAll()
+			k.young.Wait() // so that bye is about what was not read
 			_ = k.conn.send(event{Bye: &bye{}})
 			signal.Notify(children, syscall.SIGCHLD)
 			k.bury(children)
@@ -113,8 +126,8 @@ func (k *keeper) watchWards() {
 	}
 }
 
-// bury kills all that descends from this process, and returns when nothing is
-// left. What has a record of its own still gets it.
+// bury kills all that descends from this process, after killAll, and returns when
+// nothing is left. What has a record of its own still gets it.
 func (k *keeper) bury(children <-chan os.Signal) {
 	ended := make(chan struct{})
 	var waiting sync.WaitGroup
@@ -123,7 +136,6 @@ func (k *keeper) bury(children <-chan os.Signal) {
 		close(ended)
 	})
 	defer waiting.Wait()
-	k.killAll()
 	for over := false; ; {
 		if left := k.orphans.Reap(); over && !left {
 			return
@@ -152,7 +164,6 @@ func (k *keeper) listen() error {
 	if err := k.shakeHands(); err != nil {
 		return err
 	}
-	shed()
 	for {
 		f, got, err := k.conn.receive()
 		if errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, unix.ECONNRESET) {
@@ -202,24 +213,67 @@ func (k *keeper) shakeHands() error {
 // start starts a process. An error is for the host to explain.
 func (k *keeper) start(id uint64, s *start, got batch) {
 	k.records.forget(s.Seen)
-	k.tidy()
+	k.tire()
 	w, err := k.open(id, s, got)
 	got.close()
-	if err == nil {
-		err = k.announce(w)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		_ = k.conn.send(event{ID: id, Failed: refusal(err)}) // no host, no answer
+	case w.lead.Running():
+		k.adopt(w)
+		k.introduce(w)
+	default:
+		k.adopt(w)
+		go k.introduce(w) // young waits for it, and wards
 	}
 	k.starter.Prepare()
 }
 
-// tidy gives back what starts have left on the heap, every so many of them.
-// Most of that is the environment of processes.
-func (k *keeper) tidy() {
-	const often = 64
-	if k.starts++; k.starts%often == 0 {
-		debug.FreeOSMemory()
+// adopt makes a process one that we look after.
+func (k *keeper) adopt(w *ward) {
+	k.mu.Lock()
+	k.living[w.id] = w
+	k.mu.Unlock()
+	k.wards.Add(1)
+	k.young.Add(1)
+}
+
+// introduce tells the host of a process that has come to its program, and has it
+// followed. If it does not come there, or the host cannot be given the pidfd,
+// nothing is left of the process when the host is told so, or as soon as the
+// kernel lets it go.
+func (k *keeper) introduce(w *ward) {
+	err := w.lead.AwaitExec()
+	w.started = time.Now()
+	if err == nil {
+		err = k.announce(w)
+	}
+	if err == nil {
+		k.young.Done()
+		if k.deaths.add(w.lead, w.id) != nil { // the kernel watches no more: a goroutine does
+			go w.finish()
+		}
+		return
+	}
+	stuck := errors.Is(err, tree.ErrStuck)
+	if !stuck {
+		w.abort()
+	}
+	_ = k.conn.send(event{ID: w.id, Failed: refusal(err)})
+	k.young.Done()
+	if stuck {
+		w.abort()
+	}
+	k.mu.Lock()
+	delete(k.living, w.id)
+	k.mu.Unlock()
+	k.wards.Done()
+}
+
+// tire has the keeper rest.
+func (k *keeper) tire() {
+	if !k.tired.Swap(true) {
+		k.rest.Reset(rest)
 	}
 }
 
@@ -238,25 +292,12 @@ func (k *keeper) open(id uint64, s *start, got batch) (*ward, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ward{keeper: k, id: id, mark: s.Mark, lead: lead, started: time.Now()}, nil
+	return &ward{keeper: k, id: id, mark: s.Mark, lead: lead}, nil
 }
 
-// announce tells the host of a started process and has it followed. If the host
-// cannot be given the pidfd, nothing is left of the process.
+// announce tells the host of a started process.
 func (k *keeper) announce(w *ward) error {
-	e := event{ID: w.id, Started: &started{PID: w.lead.PID, At: w.started.UnixNano(), Group: w.lead.SignalsGroup()}}
-	if err := k.tell(e, w.lead); err != nil {
-		w.abort()
-		return err
-	}
-	k.mu.Lock()
-	k.living[w.id] = w
-	k.mu.Unlock()
-	k.wards.Add(1)
-	if err := k.deaths.add(w.lead, w.id); err != nil { // the kernel watches no more: a goroutine does
-		go w.finish()
-	}
-	return nil
+	return k.tell(event{ID: w.id, Started: &started{PID: w.lead.PID, At: w.started.UnixNano(), Group: w.lead.SignalsGroup()}}, w.lead)
 }
 
 // tell sends an event with the pidfd of a process.

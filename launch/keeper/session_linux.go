@@ -227,7 +227,7 @@ func (s *session) start(spec launch.Spec, prog launch.Program, out *output.Outpu
 	seen := s.seen
 	s.mu.Unlock()
 	err := s.sendFiles(request{ID: c.id, Start: &start{
-		Path: prog.Path, Argv: prog.Argv, Env: withMark(spec.Env, mark),
+		Path: prog.Path, Argv: prog.Argv, Remote: prog.Remote, Env: withMark(spec.Env, mark),
 		Dir: s.directory(spec), Limits: spec.Limits, Mark: mark, Seen: seen,
 	}}, files)
 	if err == nil {

@@ -41,17 +41,6 @@ func TestRealNoKeeper(t *testing.T) {
 	}
 }
 
-// TestRealNoKeeperInAKeeper runs what a program would do that was started as a
-// keeper and goes on with its main. It must not start another one.
-func TestRealNoKeeperInAKeeper(t *testing.T) {
-	t.Setenv(roleEnv, roleGuard)
-	l := New(Config{})
-	defer closeLauncher(t, l)
-	if _, err := l.Launch(t.Context(), truth()); !errors.Is(err, ErrNoKeeper) || !strings.Contains(err.Error(), "first thing in main") {
-		t.Errorf("got %v", err)
-	}
-}
-
 // TestRealStarved leaves the keeper no descriptors (PS-10).
 func TestRealStarved(t *testing.T) {
 	l := New(Config{})
@@ -183,9 +172,10 @@ func TestRealSignalsOutlived(t *testing.T) {
 	}
 }
 
-// TestRealSmall measures guard and keeper with 500 children (PS-1). Their share
-// of the program's image is the smaller the more processes run it; here these
-// are three, so only what is their own is compared.
+// TestRealSmall measures guard and keeper with 500 children (PS-1), once the
+// keeper has rested. Their share of the program's image is the smaller the more
+// processes run it; here these are three, so what is compared is their own. Of
+// that, the initialisation of what tests import is a good part.
 func TestRealSmall(t *testing.T) {
 	l := New(Config{Records: filepath.Join(t.TempDir(), "records")})
 	defer closeLauncher(t, l)
@@ -195,6 +185,10 @@ func TestRealSmall(t *testing.T) {
 		}
 	}
 	guard, keeper := l.pids()
+	pss, own, _ := weigh(t, keeper)
+	t.Logf("keeper: %d KiB PSS at work, %d of them its own", pss, own)
+	rested := time.NewTimer(2 * rest)
+	<-rested.C
 	for name, pid := range map[string]int{"guard": guard, "keeper": keeper} {
 		pss, own, threads := weigh(t, pid)
 		t.Logf("%s: %d KiB PSS, %d of them its own, %d threads", name, pss, own, threads)
@@ -208,6 +202,34 @@ func TestRealSmall(t *testing.T) {
 	if n := runtime.NumGoroutine(); n > 500*4+50 { // monitor and two readers each
 		t.Errorf("%d goroutines here", n)
 	}
+}
+
+// TestRealShed has this process shed, as a keeper does when it rests.
+func TestRealShed(t *testing.T) {
+	i := findImage()
+	if len(i) == 0 {
+		t.Fatal("there is no image")
+	}
+	before := resident(t)
+	i.shed()
+	if after := resident(t); after > before/2 {
+		t.Errorf("%d KiB of files are here, %d before", after, before)
+	}
+}
+
+// resident returns how many KiB of files are in the memory of this process.
+func resident(t *testing.T) int {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "RssFile:")
+	n, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // weigh returns the proportional set size of a process in KiB, that without

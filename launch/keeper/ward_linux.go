@@ -100,6 +100,7 @@ func (k *keeper) record(ended []*ward) {
 // report tells the host of processes that have ended and of which nothing is
 // left, in one go. It does not wait for a host that is stopped.
 func (k *keeper) report(all []*ward) {
+	k.tire()
 	k.mu.Lock()
 	for _, w := range all {
 		delete(k.living, w.id)
@@ -131,10 +132,10 @@ func (w *ward) sweep() {
 	w.lead.Close()
 }
 
-// abort sees to it that nothing is left of a process that the host cannot be
-// told of.
+// abort sees to it that nothing is left of a process that the host is not told
+// of.
 func (w *ward) abort() {
-	_ = w.lead.Signal(unix.SIGKILL)
+	w.lead.Abandon()
 	w.lead.Await()
 	w.bury()
 	w.sweep()
@@ -154,6 +155,10 @@ func (w *ward) signal(numbers []int) {
 		return
 	}
 	for _, n := range numbers {
+		if n == int(unix.SIGKILL) {
+			w.lead.Abandon()
+			continue
+		}
 		_ = w.lead.Signal(syscall.Signal(n)) // it may have ended
 	}
 }

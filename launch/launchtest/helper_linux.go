@@ -1,10 +1,12 @@
 package launchtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"syscall"
@@ -109,8 +111,8 @@ func openDescriptors() (fds []int) {
 	return fds
 }
 
-// unprivileged asks for what only root may have, and for a limit on a program
-// that would lose its privileges by it.
+// unprivileged asks for what only root may have, and for a limit on a set-uid
+// program, which must not lose its privileges by it.
 func unprivileged(l launch.Launcher, setuid string) (err error) {
 	defer func() {
 		if err = errors.Join(err, l.Close()); err != nil {
@@ -137,7 +139,7 @@ func unprivileged(l launch.Launcher, setuid string) (err error) {
 			return err
 		}
 	}
-	if err := refusedFor(l, launch.Spec{Path: setuid, Limits: nice}, "set-uid"); err != nil {
+	if err := refusedOrSame(l, setuid, nice); err != nil {
 		return err
 	}
 	p, err := l.Launch(context.Background(), launch.Spec{Path: "/bin/true", Limits: nice})
@@ -158,6 +160,24 @@ func refusedFor(l launch.Launcher, s launch.Spec, what string) error {
 	}
 	if !errors.Is(err, launch.ErrNotEnforced) || !strings.Contains(err.Error(), what) {
 		return fmt.Errorf("%s: got %w", what, err)
+	}
+	return nil
+}
+
+// refusedOrSame checks that id, set-uid, is either refused under limits or says
+// what it says without.
+func refusedOrSame(l launch.Launcher, id string, limits launch.Limits) error {
+	want, err := exec.Command(id, "-u").Output()
+	if err != nil {
+		return err
+	}
+	var got bytes.Buffer
+	p, err := l.Launch(context.Background(), launch.Spec{Path: id, Args: []string{"-u"}, Limits: limits, Stdout: &got})
+	if err != nil {
+		return refusedFor(l, launch.Spec{Path: id, Limits: limits}, "set-uid")
+	}
+	if e := p.Wait(); !e.OK() || got.String() != string(want) {
+		return fmt.Errorf("set-uid: %v, runs as user %q instead of %q", e, &got, want)
 	}
 	return nil
 }

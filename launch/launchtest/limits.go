@@ -88,7 +88,7 @@ func limitChecks() []check {
 		{"PS-7 what only root may do is refused to others", func(f *fixture) {
 			f.needsRoot()
 			program := f.file("setuid", 0o755, "")
-			copyOf(f, "/bin/true", program)
+			copyOf(f, "/usr/bin/id", program)
 			if err := os.Chmod(program, 0o755|os.ModeSetuid); err != nil {
 				f.Fatal(err)
 			}

@@ -11,13 +11,18 @@
 // reach a descendant that has left the group with setsid; elsewhere that is out
 // of this launcher's reach.
 //
-// On other systems there is no parent-death signal, waiting costs one thread
+// A start whose exec hangs in the kernel, because its program lies on a network
+// file system that does not answer, say, ends with its ctx or with Close; others go
+// on meanwhile. A program on a local disk is not expected to hang.
+//
+// On other systems a start that hangs cannot be given up, there is no parent-death signal, waiting costs one thread
 // per child, Suspended is always false, left-over processes are killed but not
 // counted one by one, and of all limits only the user can be set.
 package native
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -31,6 +36,7 @@ import (
 // launch.Launcher.
 type Launcher struct {
 	log     *slog.Logger
+	remote  bool
 	starter *tree.Starter
 	roll    *roll.Roll[*process]
 }
@@ -41,6 +47,7 @@ type Config struct {
 
 	withoutGroupSignal bool // behave as on a kernel before 6.9, for tests
 	withoutCgroups     bool // behave as where no cgroup can be made, for tests
+	remote             bool // behave as if no program lay on this machine, for tests
 }
 
 // New returns a launcher. It costs nothing until the first Launch.
@@ -51,6 +58,7 @@ func New(cfg Config) *Launcher {
 	}
 	return &Launcher{
 		log:     log,
+		remote:  cfg.remote,
 		starter: &tree.Starter{WithoutGroupSignal: cfg.withoutGroupSignal, Cgroups: !cfg.withoutCgroups},
 		roll:    roll.New[*process](),
 	}
@@ -73,7 +81,7 @@ func (l *Launcher) Close() error {
 	return err
 }
 
-func (l *Launcher) start(_ context.Context, spec launch.Spec, prog launch.Program) (*process, error) {
+func (l *Launcher) start(ctx context.Context, spec launch.Spec, prog launch.Program) (*process, error) {
 	out, err := output.Open(spec)
 	if err != nil {
 		e := launch.Explain(spec, prog.Path, err)
@@ -81,11 +89,15 @@ func (l *Launcher) start(_ context.Context, spec launch.Spec, prog launch.Progra
 		return nil, e
 	}
 	stdout, stderr := out.Writers()
+	prog.Remote = prog.Remote || l.remote
 	lead, err := l.starter.Start(tree.Request{
 		Prog: prog, Env: spec.Env, Dir: spec.Dir, Limits: spec.Limits, Control: spec.Control, Stdout: stdout, Stderr: stderr,
 	})
-	started := time.Now()
 	out.CloseWriters()
+	if err == nil {
+		err = l.awaitExec(ctx, lead)
+	}
+	started := time.Now()
 	if err != nil {
 		out.Close()
 		return nil, launch.Explain(spec, prog.Path, err)
@@ -96,4 +108,32 @@ func (l *Launcher) start(_ context.Context, spec launch.Spec, prog launch.Progra
 	}
 	out.Read()
 	return p, nil
+}
+
+// awaitExec returns when the process has come to its program. If it does not, be
+// it that ctx ends, nothing is left of it.
+func (l *Launcher) awaitExec(ctx context.Context, lead *tree.Leader) error {
+	stop := context.AfterFunc(ctx, lead.Abandon)
+	err := lead.AwaitExec()
+	abandoned := !stop()
+	switch {
+	case abandoned && errors.Is(err, tree.ErrStuck):
+		l.log.Warn("a start was given up, its process is killed but does not end", "pid", lead.PID, "err", err)
+		go discard(lead) // the kernel says when: not even Close waits for it
+	case abandoned || err != nil:
+		discard(lead)
+	}
+	if abandoned {
+		return &launch.StartError{Op: "start", Err: context.Cause(ctx)}
+	}
+	return err
+}
+
+// discard waits for the end of a process that nobody is to see, and leaves nothing
+// of it.
+func discard(lead *tree.Leader) {
+	lead.Await()
+	lead.Reap()
+	lead.Sweep()
+	lead.Close()
 }

@@ -21,3 +21,8 @@ func TestRealContractOnOldKernel(t *testing.T) { launchtest.Run(t, newOldLaunche
 func newPlainLauncher() launch.Launcher { return New(Config{withoutCgroups: true}) }
 
 func TestRealContractWithoutCgroups(t *testing.T) { launchtest.Run(t, newPlainLauncher) }
+
+// newRemoteLauncher takes the hop to every program.
+func newRemoteLauncher() launch.Launcher { return New(Config{remote: true}) }
+
+func TestRealContractRemote(t *testing.T) { launchtest.Run(t, newRemoteLauncher) }

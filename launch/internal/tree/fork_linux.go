@@ -16,11 +16,13 @@ import (
 type job struct {
 	Request
 	null  *os.File
+	hop   *os.File      // what the child runs first; nil: there is none
 	group *cgroup.Group // nil: none
 	cwd   *os.File      // what the thread is to take for our working directory; nil: it knows
 }
 
-// run starts the process and holds it until its limits are set.
+// run starts the process and holds it until its limits are set. AwaitExec tells
+// whether it has come to its program.
 func (j *job) run() (*Leader, error) {
 	files := []uintptr{j.null.Fd(), j.Stdout.Fd(), j.Stderr.Fd()}
 	if j.Control != nil {
@@ -41,7 +43,7 @@ func (j *job) run() (*Leader, error) {
 		Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd,
 		Credential: credential(j.Limits.User), Ptrace: j.held(),
 	}
-	pid, err := j.fork(files, sys)
+	pid, tells, err := j.fork(files, sys)
 	runtime.KeepAlive(j)
 	if err != nil {
 		return nil, err
@@ -49,16 +51,22 @@ func (j *job) run() (*Leader, error) {
 	if pidfd < 0 {
 		_ = unix.Kill(pid, unix.SIGKILL)
 		_, _ = wait4(pid)
-		return nil, fmt.Errorf("the kernel has no pidfd, linux 5.4 is needed: %w", errors.ErrUnsupported)
-	}
-	if sys.Ptrace {
-		if err := j.restrain(pid, pidfd); err != nil {
+		err = fmt.Errorf("the kernel has no pidfd, linux 5.4 is needed: %w", errors.ErrUnsupported)
+	} else if sys.Ptrace {
+		if err = j.restrain(pid, pidfd, tells != nil); err != nil {
 			err = abandon(pidfd, err)
 			unix.Close(pidfd)
-			return nil, err
 		}
 	}
-	return newLeader(pid, pidfd), nil
+	if err != nil {
+		if tells != nil {
+			tells.Close()
+		}
+		return nil, err
+	}
+	lead := newLeader(pid, pidfd)
+	lead.tells = tells
+	return lead, nil
 }
 
 // takePlace gives the thread a umask and a working directory of its own, which
@@ -74,21 +82,67 @@ func (j *job) takePlace() error {
 	return nil
 }
 
-// fork starts the process, in its cgroup if that works.
-func (j *job) fork(files []uintptr, sys *syscall.SysProcAttr) (int, error) {
+// fork starts the process, by way of the hop if it may hang and that works: then
+// tells is what the hop has to tell. A hop that cannot be run, because there is no
+// /proc or because programs in memory are forbidden here, is left out.
+func (j *job) fork(files []uintptr, sys *syscall.SysProcAttr) (pid int, tells *os.File, err error) {
+	if j.Prog.Remote && j.hop != nil {
+		pid, tells, err = j.forkHop(files, sys)
+		if _, odd := err.(syscall.Errno); !odd || wanting(err) {
+			return pid, tells, err
+		}
+	}
 	attr := &syscall.ProcAttr{Dir: j.Dir, Env: j.Env, Files: files, Sys: sys}
+	pid, err = j.forkExec(j.Prog.Path, j.Prog.Argv, attr)
+	if err == unix.EPERM {
+		err = j.whyForbidden(sys)
+	}
+	return pid, nil, err
+}
+
+// forkHop starts the hop, which will run the program.
+func (j *job) forkHop(files []uintptr, sys *syscall.SysProcAttr) (pid int, tells *os.File, err error) {
+	const none = ^uintptr(0)
+	all := append(make([]uintptr, 0, hopSelf+1), files...)
+	for len(all) < hopTells {
+		all = append(all, none)
+	}
+	tells, theirs, err := hopPipe()
+	if err != nil {
+		return 0, nil, err
+	}
+	defer unix.Close(theirs)
+	all = append(all, uintptr(theirs), j.hop.Fd())
+	path := j.Prog.Path
+	if path == selfExe {
+		self, err := unix.Open(selfExe, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return 0, nil, errors.Join(err, tells.Close())
+		}
+		defer unix.Close(self)
+		all, path = append(all, uintptr(self)), hopSelfPath
+	}
+	attr := &syscall.ProcAttr{Env: j.Env, Files: all, Sys: sys}
+	pid, err = j.forkExec(hopPath, hopArgs(j.Dir, path, j.Prog.Argv), attr)
+	if err != nil {
+		tells.Close()
+		return 0, nil, err
+	}
+	return pid, tells, nil
+}
+
+// forkExec forks, into the cgroup if that works.
+func (j *job) forkExec(path string, argv []string, attr *syscall.ProcAttr) (int, error) {
+	sys := attr.Sys
 	sys.CgroupFD = j.group.FD()
 	sys.UseCgroupFD = sys.CgroupFD >= 0
-	pid, err := syscall.ForkExec(j.Prog.Path, j.Prog.Argv, attr)
+	pid, err := syscall.ForkExec(path, argv, attr)
 	if errno, _ := err.(syscall.Errno); sys.UseCgroupFD && (cannotBeBorn(errno) || errno == unix.ENOENT && j.group.Lost()) {
 		if err := j.group.Leave(errno); err != nil {
 			return 0, explainLimit(err)
 		}
 		sys.UseCgroupFD = false
-		pid, err = syscall.ForkExec(j.Prog.Path, j.Prog.Argv, attr)
-	}
-	if err == unix.EPERM {
-		err = j.whyForbidden(sys)
+		pid, err = syscall.ForkExec(path, argv, attr)
 	}
 	return pid, err
 }

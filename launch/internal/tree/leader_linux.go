@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -24,6 +25,7 @@ type Leader struct {
 	attached    bool     // it is somebody else's child
 
 	group *cgroup.Group // nil: none
+	tells *os.File      // what the hop has to tell; nil: the program runs
 }
 
 func newLeader(pid, pidfd int) *Leader {
@@ -52,6 +54,41 @@ func (l *Leader) File() *os.File { return l.file }
 func signalsGroup(pidfd int) bool {
 	err := unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
 	return err == nil || err == unix.ESRCH || err == unix.EPERM
+}
+
+// ErrStuck is a process that was killed before it has come to its program, and
+// does not end: the kernel holds it, in a file system that does not answer, say.
+var ErrStuck = errors.New("the kernel holds the process in its exec and does not let it be killed")
+
+// killBound is how long a process that is killed before it has come to its
+// program may take to end.
+const killBound = time.Second
+
+// Running reports whether AwaitExec has nothing to wait for.
+func (l *Leader) Running() bool { return l.tells == nil }
+
+// AwaitExec returns when the process has come to its program, or has ended. It is
+// called once after a start; the goroutine is parked in the netpoller meanwhile. An
+// errno says why the program does not run: the process ends then by itself.
+// After Abandon it returns soon, ErrStuck in the worst case.
+func (l *Leader) AwaitExec() error {
+	if l.tells == nil {
+		return nil
+	}
+	err := hopErr(l.tells)
+	l.tells.Close()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return ErrStuck
+	}
+	return err
+}
+
+// Abandon kills the process, and has AwaitExec return.
+func (l *Leader) Abandon() {
+	if l.tells != nil {
+		_ = l.tells.SetReadDeadline(time.Now().Add(killBound)) // an error means that AwaitExec has returned
+	}
+	_ = l.Signal(unix.SIGKILL)
 }
 
 // pidfdFile hands a pidfd to the netpoller, which takes non-blocking ones.

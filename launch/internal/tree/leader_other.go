@@ -63,6 +63,15 @@ type Leader struct {
 	err   error
 }
 
+// ErrStuck is returned by nobody here.
+var ErrStuck = errors.New("the process does not come to its program")
+
+// AwaitExec returns at once: Start has waited for the program.
+func (l *Leader) AwaitExec() error { return nil }
+
+// Abandon kills the process.
+func (l *Leader) Abandon() { _ = l.Signal(syscall.SIGKILL) }
+
 // Attach returns a Leader for a process that somebody else has started. Without
 // pidfds it can do nothing but say so.
 func Attach(pid int, pidfd *os.File) *Leader { return &Leader{PID: pid, file: pidfd} }

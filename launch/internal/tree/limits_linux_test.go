@@ -91,7 +91,7 @@ func TestRealHeldEnd(t *testing.T) {
 			t.Error(err)
 		}
 		j := job{Request: Request{Limits: launch.Limits{Nice: new(5)}, Prog: launch.Program{Path: "/bin/true"}}}
-		if err := j.restrain(pid, pidfd); err != nil {
+		if err := j.restrain(pid, pidfd, false); err != nil {
 			t.Error(err)
 		}
 		if e, _ := end(newLeader(pid, pidfd)); e.Signal != unix.SIGKILL {

@@ -22,14 +22,17 @@ func (j *job) held() bool {
 // restrain sets what cannot be inherited, and lets the process go. It is the
 // child of this thread, has asked to be traced by it, and nobody else knows it
 // yet. If something kills it meanwhile, that is its end, which is seen like any
-// other.
-func (j *job) restrain(pid, pidfd int) error {
+// other. If it is in the hop, nobody traces it any more when it comes to its
+// program.
+func (j *job) restrain(pid, pidfd int, hop bool) error {
 	held, err := awaitExec(pid, pidfd)
 	if err != nil || !held {
 		return err
 	}
-	if err := j.checkPrivileged(); err != nil {
-		return err
+	if !hop {
+		if err := j.checkPrivileged(); err != nil {
+			return err
+		}
 	}
 	if err := j.limit(pid); err != nil {
 		return onlyAlive(err)

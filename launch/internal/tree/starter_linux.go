@@ -27,12 +27,14 @@ type Starter struct {
 	mu          sync.Mutex // guards the following
 	ready       bool
 	null        *os.File // stdin of every child
+	hop         *os.File // what a child runs first; nil: there is none
 	groupSignal bool     // the kernel signals a group through its leader's pidfd
 	parent      *cgroup.Parent
 }
 
-// Start starts a process on a thread and waits for its exec. An error that is
-// a *launch.StartError lacks nothing but the program's name.
+// Start starts a process on a thread. AwaitExec of the Leader tells whether it
+// comes to its program. An error that is a *launch.StartError lacks nothing but
+// the program's name.
 func (s *Starter) Start(r Request) (*Leader, error) {
 	j := job{Request: r}
 	if err := s.prepare(&j); err != nil {
@@ -68,7 +70,7 @@ func (s *Starter) prepare(j *job) (err error) {
 			return err
 		}
 	}
-	j.null = s.null
+	j.null, j.hop = s.null, s.hop
 	if s.parent != nil {
 		j.group, err = s.parent.New(cgroup.Limits{Memory: j.Limits.Memory, PIDs: j.Limits.PIDs})
 	} else if j.Limits.Memory > 0 || j.Limits.PIDs > 0 {
@@ -101,14 +103,19 @@ func (s *Starter) openLocked() error {
 	if err != nil {
 		return err
 	}
-	if err = errors.Join(closeInherited(), opensPidfds()); err == nil && s.Cgroups {
+	hop, err := openHop()
+	if err == nil {
+		err = errors.Join(closeInherited(), opensPidfds())
+	}
+	if err == nil && s.Cgroups {
 		s.parent, err = cgroup.Open()
 	}
 	if err != nil {
+		hop.Close() // nil is fine
 		null.Close()
 		return err
 	}
-	s.null, s.ready = null, true
+	s.null, s.hop, s.ready = null, hop, true
 	return nil
 }
 
@@ -149,7 +156,8 @@ func (s *Starter) Stop() {
 	if s.null != nil {
 		s.null.Close()
 	}
-	s.parent, s.null, s.ready = nil, nil, false
+	s.hop.Close() // nil is fine
+	s.parent, s.null, s.hop, s.ready = nil, nil, nil, false
 }
 
 // closeInherited makes sure that descriptors which this process has inherited
