@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
@@ -178,3 +179,39 @@ func TestEndsOfManyProcs(t *testing.T) {
 		}
 	})
 }
+
+// MS-10: of two sessions with a peer that was started again, the one that is left
+// over goes, later than the other. One that has begun since stays.
+func TestMS10LeftOverSessionGoesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		w.net.SetDelay(time.Millisecond)
+		on := func(name string) func(*gateway.Config) {
+			return func(c *gateway.Config) { c.Transports = channel.Transports{"mem": w.net.Node(name)} }
+		}
+		a, before := w.node("a", on("a")), w.node("b", on("b"))
+		a.Route(before.id, before.Addr())
+		before.Route(a.id, a.Addr())
+		go before.send(a, "x")
+		a.send(before, "x")
+		advance(time.Second)
+		if n := a.Tables().Sessions; n != 2 {
+			t.Fatalf("%d sessions, want one from each side", n)
+		}
+		w.net.Node("b").Kill()
+		b := w.node("b", on("b"), func(c *gateway.Config) { c.Self = before.id })
+		defer closeAll(a, before, b)
+		advance(time.Second) // it is found out
+		synctest.Wait()
+		a.got, a.gone = nil, nil
+		a.reaches(b)
+		advance(twinBound + time.Second)
+		a.reaches(b)
+		if ends, n := a.ends(), a.Tables().Sessions; len(ends) > 0 || n != 1 || a.Sessions()[0].Lost != nil {
+			t.Errorf("a heard %v, and has %d sessions, want the last one: %+v", ends, n, a.Sessions())
+		}
+	})
+}
+
+// twinBound is the gateway's.
+const twinBound = 10 * time.Second

@@ -21,9 +21,10 @@ var ErrAttached = errors.New("the gateway has an uplink already")
 // are reached over the session that we have made; so nobody needs to be able to
 // dial us. It returns who the peer is.
 //
-// ctx bounds the call. The session is kept from then on: when it is lost for
-// good, the gateway attaches anew, until it is closed, and meanwhile messages
-// to what only the peer knows fail with NoRoute.
+// ctx bounds the call. If it fails once there is a session, that stays for those
+// who use it, as long as they do. Otherwise the session is kept from then on:
+// when it is lost for good, the gateway attaches anew, until it is closed, and
+// meanwhile messages to what only the peer knows fail with NoRoute.
 func (g *Gateway) Attach(ctx context.Context, addr channel.Addr) (id.Proc, error) {
 	g.mu.Lock()
 	if !g.uplink.IsZero() || g.attaching {
@@ -75,11 +76,7 @@ func (g *Gateway) join(ctx context.Context, addr channel.Addr) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.askToRoute(ctx, l); err != nil {
-		l.sess.Abort(err)
-		return nil, err
-	}
-	return l, nil
+	return l, g.askToRoute(ctx, l)
 }
 
 // askToRoute makes the peer of l our uplink and the way to the procs of our host.

@@ -169,3 +169,83 @@ func TestAttachRefused(t *testing.T) {
 		host.Close(t.Context())
 	})
 }
+
+// MS-14: a program that is started again attaches while the one before is still
+// being closed, and somebody has looked for it with that one already.
+func TestMS14AttachedWhileTheLastOneEnds(t *testing.T) {
+	for name, end := range map[string]func(*network, *node){
+		"it is asked late": func(w *network, _ *node) { w.net.Unblock("", "old") },
+		"it is not asked":  func(_ *network, old *node) { old.Close(old.t.Context()) },
+		"it is heard first": func(w *network, old *node) {
+			w.net.Unblock("", "old")
+			advance(time.Second)
+			old.Close(old.t.Context())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newNetwork(t)
+				host := w.at("host", "host")
+				old := w.node("laptop-1", func(c *gateway.Config) {
+					c.Self.Host = "laptop"
+					c.Transports = channel.Transports{"mem": w.net.Node("old")}
+				})
+				again := w.at("laptop", "laptop-2", "host")
+				defer closeAll(old, again, host)
+				if _, err := old.Attach(t.Context(), host.Addr()); err != nil {
+					t.Fatal(err)
+				}
+				w.net.Block("", "old")
+				advance(time.Millisecond)
+				host.send(again, "early")
+				if _, err := again.Attach(t.Context(), host.Addr()); err != nil {
+					t.Fatal(err)
+				}
+				end(w, old)
+				advance(time.Second)
+				synctest.Wait()
+				host.got, again.got = nil, nil
+				host.reaches(again)
+				again.reaches(host)
+			})
+		})
+	}
+}
+
+// MS-1, MS-14: an Attach that is given up takes nothing from those who have sent
+// over its session meanwhile; another one goes on with it.
+func TestMS14AttachGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		host := w.at("host", "host")
+		laptop := w.node("laptop", func(c *gateway.Config) {
+			c.Self.Host = "laptop"
+			c.Transports = channel.Transports{"mem": w.net.Node("laptop")}
+		})
+		defer closeAll(laptop, host)
+		w.net.SetLink("", "laptop", memnet.Link{Delay: time.Second})
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		time.AfterFunc(1500*time.Millisecond, func() { w.net.Block("laptop", "") }) // the host's hello is on its way
+		time.AfterFunc(3*time.Second, func() { laptop.send(host, "hi") })
+		if _, err := laptop.Attach(ctx, host.Addr()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("attach: %v", err)
+		}
+		if err := laptop.Send(t.Context(), laptop.envelope(wire.Call, host, "x")); err != nil {
+			t.Errorf("over the session that is there: %v", err)
+		}
+		w.net.Unblock("laptop", "")
+		w.net.SetLink("", "laptop", memnet.Link{})
+		if _, err := laptop.Attach(t.Context(), host.Addr()); err != nil {
+			t.Errorf("a second time: %v", err)
+		}
+		if got := host.messages(); len(got) != 2 || len(laptop.messages()) > 0 {
+			t.Errorf("%d messages arrived, %v came back, want all", len(got), laptop.messages())
+		}
+		if n := laptop.Tables().Sessions; n != 1 {
+			t.Errorf("%d sessions, want the first", n)
+		}
+		host.got, laptop.got = nil, nil
+		host.reaches(laptop)
+	})
+}

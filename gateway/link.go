@@ -23,6 +23,7 @@ type link struct {
 	serial  uint64           // the larger the later it began
 	up      bool             // Gateway.mu guards it; both sides know of the session
 	lost    bool             // likewise; nothing new is to lead here
+	over    bool             // likewise; left over, and being closed: sessions that begin later are not
 	ended   bool             // likewise; Unroute tells why the peer has ended
 	ties    map[tie]struct{} // paths.mu guards it; those that pass it
 	watches int              // likewise; the watches and links among those that went out over it

@@ -79,6 +79,9 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 	}
 	if r != nil && to == e.To.Proc && from != nil {
 		g.noteAskerLocked(to, from)
+		if e.Kind == wire.Send || e.Kind == wire.Call {
+			r.passers.enter(from)
+		}
 	}
 	if (r != nil && r.hop == nil && r.addr != "" || r == nil && g.attached[to.Host] != nil) && g.parkLocked(to, parked{e, from}) {
 		g.mu.Unlock()
@@ -230,100 +233,6 @@ func (g *Gateway) giveBack(from *link, e wire.Envelope, reason wire.Reason, code
 	g.stats.returned.Add(1)
 }
 
-// resolve answers where a proc is.
-func (g *Gateway) resolve(l *link, e wire.Envelope) {
-	p := e.To.Proc
-	answer := wire.Envelope{
-		Kind: wire.Resolved, TTL: wire.DefaultTTL, Call: e.Call,
-		From: p.Actor(""), To: e.From,
-	}
-	g.mu.Lock()
-	addr, ok := g.whereLocked(p, l)
-	if ok {
-		g.noteAskerLocked(p, l)
-	}
-	elsewhere := !ok && e.TTL > 1 && g.forwardLocked(p, l, answer)
-	g.mu.Unlock()
-	switch {
-	case elsewhere:
-		return
-	case ok:
-		answer.Body = []byte(addr)
-	default:
-		answer.Reason = wire.NoRoute
-	}
-	l.sess.TrySend(&answer)
-}
-
-// maxForwards bounds the questions of others that we look into at a time.
-const maxForwards = 256
-
-// forwardLocked looks for p on behalf of the peer of l, where we would look
-// ourselves, and answers then. It reports false if there is nowhere to look.
-func (g *Gateway) forwardLocked(p id.Proc, l *link, answer wire.Envelope) bool {
-	if l.peer == g.uplink || g.attached[p.Host] == l || g.forwards >= maxForwards || g.closing {
-		return false
-	}
-	_, f, err := g.searchLocked(p)
-	if err != nil {
-		return false
-	}
-	g.forwards++
-	g.wg.Go(func() {
-		if f != nil {
-			<-f.done
-		}
-		g.mu.Lock()
-		g.forwards--
-		if answer.Via = g.pathLocked(p); answer.Via == nil {
-			answer.Reason = wire.NoRoute
-		} else {
-			g.noteAskerLocked(p, l)
-		}
-		g.mu.Unlock()
-		l.sess.TrySend(&answer)
-	})
-	return true
-}
-
-// pathLocked returns the gateways that messages to p pass after ours, or nil
-// if there is no way.
-func (g *Gateway) pathLocked(p id.Proc) []id.Proc {
-	r := g.routes[p]
-	switch {
-	case r == nil || r.hop == nil || len(r.via) >= wire.MaxVia-1:
-		return nil
-	case len(r.via) > 0:
-		return r.via
-	}
-	return []id.Proc{r.hop.peer}
-}
-
-// whereLocked returns the address of a proc to which we have a way of our own,
-// for the peer of asker. It is "" if the way is through us: the proc is here,
-// or its address is good for nothing where the peer is.
-func (g *Gateway) whereLocked(p id.Proc, asker *link) (channel.Addr, bool) {
-	if _, ok := g.locals[p]; ok {
-		return "", true
-	}
-	r := g.routes[p]
-	var addr channel.Addr
-	switch {
-	case r == nil:
-		return "", false
-	case r.fixed:
-		addr = r.addr
-	case r.hop != nil && r.hop.peer == p:
-		addr = channel.Addr(r.hop.sess.Peer().Addr)
-	default:
-		return "", false
-	}
-	if asker.peer.Host != p.Host && addr.Network() == "unix" {
-		addr = "" // a path on another machine
-	}
-	return addr, true
-}
-
 // answered hands an answer to whoever asked.
 func (g *Gateway) answered(l *link, e wire.Envelope) {
 	g.mu.Lock()
@@ -350,9 +259,9 @@ func (g *Gateway) notThere(l *link, p id.Proc) {
 	g.mu.Lock()
 	r := g.routes[p]
 	err := fmt.Errorf("says %v", l.peer)
-	through := r != nil && g.attached[p.Host] == l && r.hop == l
+	through := r != nil && r.hop == l && l.peer != p // also if somebody else of that host has attached since
 	if through {
-		r.hop = nil
+		g.leaveHopLocked(p, r)
 	}
 	r.deny(l, err)
 	g.mu.Unlock()
@@ -381,7 +290,9 @@ func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 		if r != nil && r.hop != nil && r.hop != l {
 			tell = func() {} // we have another way
 		} else if r != nil {
-			r.hop = nil
+			if r.hop != nil {
+				g.leaveHopLocked(p, r)
+			}
 			r.deny(l, cause)
 		}
 	}

@@ -20,8 +20,10 @@ type route struct {
 	addr       channel.Addr // where the proc listens; "" if nobody said
 	supervised bool         // somebody will tell us why the proc ended
 	via        []id.Proc
+	detour     bool  // it was last reached through the uplink
 	hop        *link // what messages take; nil if there is nothing yet
 	search     *search
+	passers    passers
 	missing    chan struct{} // not nil: the proc is lost, GoneBound runs; closed when that is over
 	ended      bool          // taken off the table for good
 	cause      error         // why it ended; may be nil
@@ -122,7 +124,8 @@ func (g *Gateway) lost(l *link, err error) {
 		}
 	}
 	for _, other := range g.peers[l.peer] {
-		if other.up && !other.lost {
+		if other.up && !other.lost && !other.over && !l.over {
+			other.over = true
 			g.goLocked(func() { g.closeSoon(other) })
 		}
 	}
@@ -130,14 +133,16 @@ func (g *Gateway) lost(l *link, err error) {
 	chosen := next == nil || next.hop == l // there is no route to one that Unroute has ended
 	var gone []id.Proc
 	for p, r := range g.routes {
+		r.leaveLocked(l)
 		behind := r.hop == l
 		if behind {
-			r.hop = nil
+			r.passers = passers{} // what was on its way comes back
+			g.leaveHopLocked(p, r)
 		}
 		if chosen && len(r.via) > 0 && r.via[0] == l.peer {
 			behind = true
 		}
-		if behind && !g.awaitLocked(p, r, err) {
+		if behind && (r.hop != nil || !g.awaitLocked(p, r, err)) {
 			gone = append(gone, p)
 		}
 	}
@@ -160,12 +165,34 @@ func (g *Gateway) rested(l *link) {
 		}
 	}
 	for p, r := range g.routes {
+		r.leaveLocked(l)
 		if r.hop != l {
 			continue
 		}
-		if r.hop = nil; !r.fixed && r.search == nil {
+		if g.leaveHopLocked(p, r); r.hop == nil && !r.fixed && r.search == nil {
 			delete(g.routes, p)
 			delete(g.askers, p)
+		}
+	}
+}
+
+// leaveHopLocked ends the way to p that messages have taken. If it led through
+// another gateway, and p has made a session of its own with us since, that is the
+// way from now on. What the uplink has may arrive yet, and comes first (MS-1): it
+// is asked again.
+func (g *Gateway) leaveHopLocked(p id.Proc, r *route) {
+	l := r.hop
+	r.hop = nil
+	if l.peer == p || l.peer == g.uplink && l.lost {
+		return
+	}
+	for _, own := range g.peers[p] {
+		if own.up && !own.lost && !own.ended {
+			r.hop = own
+			if !r.fixed {
+				r.via = nil
+			}
+			return
 		}
 	}
 }

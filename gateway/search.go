@@ -118,6 +118,9 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 		g.mu.Lock()
 	}
 	r.hop, r.search = l, nil
+	if l == nil {
+		r.passers = passers{}
+	}
 	if f.guess {
 		g.guesses--
 	}
@@ -144,15 +147,23 @@ func (g *Gateway) passParked(l *link, p id.Proc, via []id.Proc, m parked) {
 // siblings talk directly, and through their host only if they cannot.
 func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, error) {
 	g.mu.RLock()
-	addr, up, host := r.addr, g.askLocked(p), g.attached[p.Host]
+	addr, up, host, detour := r.addr, g.askLocked(p), g.attached[p.Host], r.detour
 	g.mu.RUnlock()
 	if host != nil && host.peer != p && g.through(host, p, r) {
 		return host, nil
+	}
+	if detour && addr != "" && up != nil {
+		if via := g.leads(ctx, up, p); via != nil {
+			return via, nil
+		}
 	}
 	var direct error
 	if addr != "" {
 		l, err := g.dial(ctx, p, addr)
 		if err == nil {
+			g.mu.Lock()
+			r.detour = false
+			g.mu.Unlock()
 			return l, nil
 		}
 		direct = err
@@ -180,10 +191,29 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	r.detour = true
 	if len(path) > 0 || host == via { // a way of our own, unlike one that the uplink finds
 		r.via = append([]id.Proc{via.peer}, path...)
 	}
 	return via, nil
+}
+
+// leads asks the uplink, over which p was reached the last time, whether it
+// still leads there: what we have sent that way may not have arrived yet, and
+// what goes straight to p would overtake it (MS-1). It returns nil if not, or if
+// there is no answer in half of the time that a search has.
+func (g *Gateway) leads(ctx context.Context, up func(context.Context) (*link, error), p id.Proc) *link {
+	ctx, cancel := context.WithTimeout(ctx, g.cfg.DialTimeout/2)
+	defer cancel()
+	via, err := up(ctx)
+	if err != nil {
+		return nil
+	}
+	told, path, err := g.ask(ctx, via, p)
+	if err != nil || told != "" || len(path) > 0 {
+		return nil
+	}
+	return via
 }
 
 // through makes the gateway of the host of p, which is attached to us, the way

@@ -63,9 +63,14 @@ func (w *world) judge(m *message) string {
 }
 
 // doubted reports whether m came back twice, once of it in doubt: its answer
-// took another way than the session that was lost.
+// took another way than the session that was lost. One that passes the hub may
+// come back in doubt from each of its two sessions.
 func (m *message) doubted() bool {
-	return len(m.results) == 2 && m.results[0].doubt != m.results[1].doubt
+	if len(m.results) != 2 {
+		return false
+	}
+	first, second := m.results[0].doubt, m.results[1].doubt
+	return first != second || first && m.from.name != hub && m.op.node != hub
 }
 
 // senderEnded reports whether nobody was left to be told about m.

@@ -21,7 +21,7 @@
 // monotonic clock. Certificates have dates; those are tested where they are
 // checked.
 //
-// Two things are not promised, and the simulation does not ask for them:
+// Three things are not promised, and the simulation does not ask for them:
 //
 //   - A message that came back in doubt may come back for another reason, too.
 //     Example: a sends to c, c's mailbox is full and c's way back leads through the
@@ -29,7 +29,12 @@
 //     the acknowledgement does. The session of a and c reports the message in doubt,
 //     because nothing in a Return says which of several Sends of one method it is for.
 //     That would take a number in every Send, and a memory of it at its sender.
+//     Likewise what passes the hub may come back in doubt from two sessions that were
+//     lost, one after the other.
 //   - What passes a hub that is closed, or the Return of it, may be lost without an
 //     outcome: the hub has acknowledged it. Outcomes over several hops would take
 //     acknowledgements from end to end. Calls and watches do end.
+//   - What a proc that is stopped gives back may be lost without an outcome if the
+//     next gateway takes nothing for half a second: a large message may be in front
+//     of it on a slow line. The proc counts it (Proc.Lost).
 package sim

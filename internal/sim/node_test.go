@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,14 +158,26 @@ func (n *node) meet(other *node) {
 	}
 }
 
+// lastWords is how long a proc that was stopped waits for others to take what it
+// still has to say. The workers end at once.
+const lastWords = 500 * time.Millisecond
+
+var errUnsaid = errors.New("the proc has dropped what it had to say")
+
 // end ends the node and waits until nothing of it is left. The error says that
 // it had more to say than its links let through in time.
 func (n *node) end(ctx context.Context) error {
 	close(n.ends)
+	lost, from := n.proc.Lost(), time.Now()
 	if err := n.proc.Stop(ctx, 3*time.Second); err != nil {
 		n.w.fail("%s: %v", n, err)
 	}
+	late := time.Since(from) >= lastWords
 	bound, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return n.gateway.Close(bound)
+	err := n.gateway.Close(bound)
+	if late && n.proc.Lost() > lost {
+		err = cmp.Or(err, errUnsaid)
+	}
+	return err
 }

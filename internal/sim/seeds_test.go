@@ -49,13 +49,23 @@ func TestMS1ToMS14Seeds(t *testing.T) {
 	t.Log(&total.tally)
 }
 
-// TestMS1OldSeeds runs seeds beyond the first thousand that have found faults. In
-// the first two somebody sends over a session that its dialer knows nothing of.
+// TestMS1OldSeeds runs seeds beyond the first thousand that have found faults, at
+// the pace at which they did. In the first two somebody sends over a session that
+// its dialer knows nothing of; in 602423 somebody goes straight to a proc, past a
+// message that he has sent through the hub. In the next two somebody attaches while
+// his last life is being closed, then attaching takes too long, and in the last one
+// a session that is left over takes a new one with it.
 func TestMS1OldSeeds(t *testing.T) {
-	for _, seed := range []uint64{2309, 2382, 22232} {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			p := newPlan(seed)
-			p.pace = patient // as it was when they did
+	for _, old := range []struct {
+		seed uint64
+		pace pace
+	}{
+		{2309, patient}, {2382, patient}, {22232, patient}, {602423, brisk},
+		{148541, brisk}, {641086, brisk}, {613274, patient}, {230244, brisk},
+	} {
+		t.Run(fmt.Sprint(old.seed), func(t *testing.T) {
+			p := newPlan(old.seed)
+			p.pace = old.pace
 			runSeed(t, p, false)
 		})
 	}
