@@ -59,7 +59,7 @@ func TestAC3AbandonedBeforeTheHandler(t *testing.T) {
 					t.Fatal(err)
 				}
 				c := p.cell("h")
-				local := hang.def.newCall(&p.main, nil)
+				local := hang.def.newCall(&sender{proc: p}, nil)
 				var m message = local
 				if where == "there" {
 					body, err := wire.Marshal(None{})

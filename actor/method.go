@@ -20,7 +20,7 @@ type Method[A, Req, Resp any] struct{ def *method[A, Req, Resp] }
 // method is the definition behind a Method. It never changes, but for what it
 // keeps for reuse.
 type method[A, Req, Resp any] struct {
-	name   string
+	label
 	handle func(A, context.Context, Req) (Resp, error)
 	later  func(A, context.Context, Req, Reply[Resp]) error // instead of handle
 
@@ -28,12 +28,18 @@ type method[A, Req, Resp any] struct {
 	decoded   sync.Pool // of *decoded[Req, Resp]
 }
 
+// label is what all methods have, whatever their types. Its address says which
+// method it is: to compare that costs less than to compare entries.
+type label struct{ name string }
+
+func (l *label) labelled() *label { return l }
+
 // On names a method of A, so that it can be called from anywhere. The name is
 // what crosses the wire: it is written by hand and never changes. On panics if
 // the name is not one (see id.CheckName): it runs when the program starts.
 func On[A, Req, Resp any](name string, handle func(A, context.Context, Req) (Resp, error)) Method[A, Req, Resp] {
 	mustName(name)
-	return Method[A, Req, Resp]{&method[A, Req, Resp]{name: name, handle: handle}}
+	return Method[A, Req, Resp]{&method[A, Req, Resp]{label: label{name}, handle: handle}}
 }
 
 // OnSend is On for a method without a reply. Calling it waits until it was handled.
@@ -46,7 +52,7 @@ func OnSend[A, Req any](name string, handle func(A, context.Context, Req) error)
 // is the answer. For the caller nothing is different.
 func OnDefer[A, Req, Resp any](name string, handle func(A, context.Context, Req, Reply[Resp]) error) Method[A, Req, Resp] {
 	mustName(name)
-	return Method[A, Req, Resp]{&method[A, Req, Resp]{name: name, later: handle}}
+	return Method[A, Req, Resp]{&method[A, Req, Resp]{label: label{name}, later: handle}}
 }
 
 // Name returns the name on the wire.
@@ -102,7 +108,7 @@ func (m Method[A, Req, Resp]) After(ctx context.Context, d time.Duration, req Re
 	if s == nil {
 		return nil, errNoSender
 	}
-	if s.cell == nil || !s.cell.typ.has(m.def) {
+	if s.cell == nil || !s.cell.typ.has(&m.def.label) {
 		return nil, fmt.Errorf("timer for %s: %w: the ctx is not that of an actor with this method", m.def.name, ErrNoMethod)
 	}
 	run := s.cell.runOf(s)
@@ -127,7 +133,7 @@ func (m Method[A, Req, Resp]) Port(to Ref[A]) Port[Req] {
 
 // entry is a method as its type's table knows it.
 type entry interface {
-	wireName() string
+	labelled() *label
 	serve(c *cell, in *incoming) error // a message from another proc
 	newRun(h *heading) run             // nil if its requests are not plain
 }
@@ -136,8 +142,6 @@ type entry interface {
 type MethodOf[A any] interface{ entryOf(A) entry }
 
 func (m Method[A, Req, Resp]) entryOf(A) entry { return m.def }
-
-func (d *method[A, Req, Resp]) wireName() string { return d.name }
 
 // apply runs the handler for a Send: nobody waits for a reply.
 func (d *method[A, Req, Resp]) apply(c *cell, sp *span, req Req) (err error) {
@@ -157,7 +161,7 @@ func (d *method[A, Req, Resp]) target(s *sender, name string) (*cell, error) {
 	if c == nil {
 		return nil, d.undeliverable(s, name, wire.NoActor, "")
 	}
-	if !c.typ.has(d) {
+	if !c.typ.has(&d.label) {
 		return nil, d.undeliverable(s, name, wire.NoMethod, "type "+c.typ.name)
 	}
 	return c, nil

@@ -57,7 +57,6 @@ type Proc struct {
 	cfg   Config
 	types map[string]AnyType
 	agent *cell
-	main  sender // callers outside any actor
 
 	base      context.Context // bounds what is sent for nobody who waits; ends with the proc
 	ended     context.Context // has ended: bounds what does not wait for its way
@@ -104,7 +103,6 @@ func NewProc(cfg Config) (*Proc, error) {
 	var end context.CancelFunc
 	p.ended, end = context.WithCancel(context.Background())
 	end()
-	p.main.proc = p
 	p.rate.bucket = cfg.RestartRate.Bucket(defaultRestartRate)
 	p.dones.New = func() any { return make(chan struct{}, 1) }
 	p.calls.waiting = map[uint64]outCall{}
@@ -144,12 +142,14 @@ func (p *Proc) ID() id.Proc { return p.id }
 // Agent returns the ref of the proc's agent.
 func (p *Proc) Agent() Ref[Agent] { return AgentOf(p.id) }
 
-// Context returns a ctx like parent whose calls are made from p.
+// Context returns a ctx like parent whose calls are made from p. It may be used
+// from many goroutines; those that send much are fastest with one each.
 func (p *Proc) Context(parent context.Context) context.Context {
+	c := &outside{parent, sender{proc: p}}
 	if _, t := originOf(parent); t != nil {
-		return context.WithValue(parent, senderKey{}, &traced{&p.main, t})
+		return context.WithValue(c, senderKey{}, &traced{&c.sender, t})
 	}
-	return context.WithValue(parent, senderKey{}, &p.main)
+	return c
 }
 
 // ProcOf returns the id of the proc that ctx sends from.

@@ -47,6 +47,21 @@ func (s *sender) find(name string) *cell {
 	return c
 }
 
+// outside is the context of callers outside any actor. Each is a sender with a
+// memory of its own: callers that have one each share nothing that they write.
+type outside struct {
+	context.Context
+	sender sender
+}
+
+// Value also returns the sender.
+func (o *outside) Value(key any) any {
+	if _, ok := key.(senderKey); ok {
+		return &o.sender
+	}
+	return o.Context.Value(key)
+}
+
 // scope is the context of an actor's handlers: it carries the sender and ends
 // with the actor. Its channel is made when somebody asks for it, so that an
 // idle actor costs none.

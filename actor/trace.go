@@ -46,6 +46,12 @@ func TraceFrom(ctx context.Context) (t wire.Trace, ok bool) {
 
 // originOf returns who sends with ctx, and as a part of what; nil if nobody, or nothing.
 func originOf(ctx context.Context) (*sender, *wire.Trace) {
+	switch c := ctx.(type) { // most are one of these, which need not be searched
+	case *scope:
+		return &c.sender, nil
+	case *outside:
+		return &c.sender, nil
+	}
 	switch o := ctx.Value(senderKey{}).(type) {
 	case *sender:
 		return o, nil

@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
@@ -29,11 +30,12 @@ func Define[A, P any](name string, make func(context.Context, P) (A, error), met
 	t.kind.deaf = !hears && any(a) != nil // the zero value of an interface says nothing
 	for _, m := range methods {
 		e := m.entryOf(a)
-		if t.kind.byName[e.wireName()] != nil {
-			panic(fmt.Sprintf("actor type %q: method %q is there twice", name, e.wireName()))
+		l := e.labelled()
+		if t.kind.byName[l.name] != nil {
+			panic(fmt.Sprintf("actor type %q: method %q is there twice", name, l.name))
 		}
-		t.kind.byName[e.wireName()] = e
-		t.kind.methods = append(t.kind.methods, e)
+		t.kind.byName[l.name] = e
+		t.kind.methods = append(t.kind.methods, l)
 	}
 	return t
 }
@@ -112,7 +114,7 @@ func (t *Type[A, P]) decode(body []byte) (func(context.Context) (any, error), er
 // kind is a Type without its type parameters.
 type kind struct {
 	name    string
-	methods []entry
+	methods []*label
 	byName  map[string]entry
 	mailbox Mailbox
 
@@ -121,16 +123,9 @@ type kind struct {
 	deaf     bool      // it is certain that its actors are no Watchers
 }
 
-// has reports whether e is one of the methods. There are few: a scan is
+// has reports whether l is that of one of the methods. There are few: a scan is
 // faster than a look-up.
-func (k *kind) has(e entry) bool {
-	for _, m := range k.methods {
-		if m == e {
-			return true
-		}
-	}
-	return false
-}
+func (k *kind) has(l *label) bool { return slices.Contains(k.methods, l) }
 
 func mustName(name string) {
 	if err := id.CheckName(name); err != nil {

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"reflect"
 	"unicode/utf8"
 )
 
-// Messages that are nothing but bytes, a text or a number are many and small:
-// they are encoded and decoded here, in a fraction of the time that a codec
+// Messages that are nothing, or nothing but bytes, a text or a number are many and
+// small: they are encoded and decoded here, in a fraction of the time that a codec
 // takes that has to find out what they are. The form is the same. What is
 // unusual is left to that codec, so it alone says what is an error.
 
@@ -18,7 +19,12 @@ const (
 	cborNint  = 1 << 5 // -1-n
 	cborBytes = 2 << 5
 	cborText  = 3 << 5
+	cborMap   = 5 << 5
 )
+
+// cborEmpty is a map without entries, which is what a struct without fields
+// becomes.
+const cborEmpty byte = cborMap
 
 // appendPlain appends the CBOR of what v points to, if that is plain.
 func appendPlain(b []byte, v any) ([]byte, bool) {
@@ -37,7 +43,21 @@ func appendPlain(b []byte, v any) ([]byte, bool) {
 	case *uint64:
 		return appendHead(b, cborUint, *v, 0), true
 	}
+	if isEmpty(v) {
+		return append(b, cborEmpty), true
+	}
 	return b, false
+}
+
+// isEmpty reports whether v points to a struct that has nothing in it, and no
+// methods to say so in another way, as actor.None is.
+func isEmpty(v any) bool {
+	t := reflect.TypeOf(v)
+	if t == nil || t.Kind() != reflect.Pointer || t.NumMethod() > 0 || reflect.ValueOf(v).IsNil() {
+		return false
+	}
+	t = t.Elem()
+	return t.Kind() == reflect.Struct && t.NumField() == 0
 }
 
 func appendInt(b []byte, n int64) []byte {
@@ -97,8 +117,8 @@ func (e *Envelope) Unmarshal(v any) error {
 	return UnmarshalParts(e.Body, e.Parts, v)
 }
 
-// IsPlain reports whether what v points to is read and written here, at once
-// and without any code of the user's.
+// IsPlain reports whether what v points to is bytes, a text or a number, which are
+// read and written here, at once and without any code of the user's.
 func IsPlain(v any) bool {
 	switch v.(type) {
 	case *[]byte, *string, *int, *int64, *uint64:
@@ -136,6 +156,8 @@ func UnmarshalPlain(b []byte, v any) bool {
 			*v = n
 			return true
 		}
+	default:
+		return len(b) == 1 && b[0] == cborEmpty && isEmpty(v)
 	}
 	return false
 }

@@ -10,10 +10,24 @@ import (
 	"pgregory.net/rapid"
 )
 
-// plains are pointers to one value of each plain type.
+// nothing is a message without fields, spoken one that says so in its own words,
+// and noted one whose field is not for the wire.
+type (
+	nothing struct{}
+	spoken  struct{}
+	noted   struct {
+		_ struct{} `cbor:",toarray"`
+	}
+)
+
+func (spoken) MarshalText() ([]byte, error) { return []byte("nothing"), nil }
+func (*spoken) UnmarshalText([]byte) error  { return nil }
+
+// plains are pointers to one value of each plain type, and of types that are
+// nearly so.
 func plains(b []byte, n int64) []any {
 	s, i, u := string(b), int(n), uint64(n)
-	return []any{&b, &s, &i, &n, &u}
+	return []any{&b, &s, &i, &n, &u, new(nothing), new(spoken), new(noted), (*nothing)(nil)}
 }
 
 // What is plain has the form that the codec for everything gives it.

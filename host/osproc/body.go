@@ -162,8 +162,15 @@ func (b *body) Drain(ctx context.Context, reason string) error {
 // Stop sends SIGTERM and SIGCONT to the tree.
 func (b *body) Stop() error { return b.process.Stop() }
 
-// Kill sends SIGKILL to the tree.
-func (b *body) Kill() error { return b.process.Kill() }
+// Kill sends SIGKILL to the tree. Nobody is to connect to the proc any more,
+// and the time that it takes to die is a good one to see to that.
+func (b *body) Kill() error {
+	if err := b.process.Kill(); err != nil {
+		return err
+	}
+	os.Remove(b.boot.Listen.Address())
+	return nil
+}
 
 // Wait waits for the end of the process and adds what the proc said of it.
 func (b *body) Wait() launch.Exit {

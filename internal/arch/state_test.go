@@ -26,7 +26,7 @@ func checkNames(p *pkg) []violation {
 // initExceptions are the packages that have a reason for an init function.
 func initExceptions() []exception {
 	return []exception{
-		{dir: "launch/keeper", reason: "package runtime promises the first thread to a main that an init function has locked, and to no other"},
+		{dir: "launch/keeper", reason: "a process that was started as guard or keeper is one before the rest of the program is initialised, on the first thread, which package runtime promises to init functions"},
 	}
 }
 
@@ -148,8 +148,9 @@ func withoutTypeArguments(e ast.Expr) ast.Expr {
 // contextFields returns the structs that may hold a context, each with its reason.
 func contextFields() map[string]string {
 	return map[string]string{
-		"actor/Proc": "its own lifetime, which bounds what it sends on nobody's behalf: answers, returned messages",
-		"actor/span": "that of one handler, between two hooks that are told of it: a panic is told of, too",
+		"actor/Proc":    "its own lifetime, which bounds what it sends on nobody's behalf: answers, returned messages",
+		"actor/outside": "it is a context itself: its parent",
+		"actor/span":    "that of one handler, between two hooks that are told of it: a panic is told of, too",
 	}
 }
 
