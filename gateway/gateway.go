@@ -43,6 +43,7 @@ type Gateway struct {
 	uplink    id.Proc // zero if there is none
 	attaching bool    // an uplink is about to be found
 	routes    map[id.Proc]*route
+	detours   few // the procs without a route that were last reached through the uplink
 	links     map[*link]struct{}
 	peers     map[id.Proc][]*link            // the links to each
 	ends      ends                           // why procs have ended that were unrouted

@@ -257,14 +257,17 @@ func (g *Gateway) enter(l *link) {
 	r := g.routes[l.peer]
 	switch {
 	case r == nil:
-		g.routes[l.peer] = &route{hop: l}
-	case r.search != nil && r.search.offer == nil:
+		r = g.newRouteLocked(l.peer)
+		r.hop, g.routes[l.peer] = l, r
+	case r.search != nil && r.search.offer != nil && !r.search.offer.lost:
+	case r.search != nil && r.detour && !r.search.straight:
+		r.offerLocked(l)
+	case r.search != nil:
 		// The dial that may be under way is left to itself: the peer may be
 		// about to use what it brings.
 		f := r.search
 		f.offer = l
 		g.wg.Go(func() { g.endSearch(l.peer, r, f, l, nil) })
-	case r.search != nil:
 	case r.hop == nil:
 		r.hop = l
 	}

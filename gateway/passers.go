@@ -1,18 +1,15 @@
 package gateway
 
-import "github.com/hyperactor/hyperactor/id"
-
 // passers are the peers whose messages to one proc go through us, over the
 // session with it or, while there is none, into the search. As long as some may
 // be on their way, a peer is not sent straight to the proc: what it says there
 // would overtake them (MS-1, MS-2).
 type passers struct {
-	here  map[*link]struct{}
-	left  map[id.Proc]struct{} // their sessions have ended; they may be back with another one
-	crowd bool                 // many have left: it may be anybody
+	here map[*link]struct{}
+	left few // their sessions have ended; they may be back with another one
 }
 
-// maxLeft bounds passers.left.
+// maxLeft bounds passers.left: when many have left, it may be anybody.
 const maxLeft = 64
 
 // enter notes that something goes from the peer of l to the proc.
@@ -29,26 +26,20 @@ func (s *passers) leave(l *link) {
 		return
 	}
 	delete(s.here, l)
-	if s.left == nil {
-		s.left = make(map[id.Proc]struct{})
-	}
-	if s.left[l.peer] = struct{}{}; len(s.left) > maxLeft {
-		s.left, s.crowd = nil, true
-	}
+	s.left.add(l.peer, maxLeft)
 }
 
 // any reports whether something may be on its way from the peer of l.
 func (s *passers) any(l *link) bool {
 	_, here := s.here[l]
-	_, left := s.left[l.peer]
-	return here || left || s.crowd
+	return here || s.left.has(l.peer)
 }
 
 // arrived notes that what the peer of l has sent, and those who have left, is
 // on its way no more. Others may be about to send.
 func (s *passers) arrived(l *link) {
 	delete(s.here, l)
-	s.left, s.crowd = nil, false
+	s.left = few{}
 }
 
 // passedLocked reports whether something that the peer of l has sent to the

@@ -31,8 +31,8 @@ func TestManyPassersLeave(t *testing.T) {
 			t.Fatal("who has left does not count any more")
 		}
 	}
-	if !s.any(stranger) || len(s.left) > 0 {
-		t.Errorf("%d are remembered, want that it may be anybody", len(s.left))
+	if !s.any(stranger) || len(s.left.procs) > 0 {
+		t.Errorf("%d are remembered, want that it may be anybody", len(s.left.procs))
 	}
 	s.arrived(stranger)
 	if s.any(stranger) || s.any(peer(2)) {

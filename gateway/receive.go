@@ -289,12 +289,10 @@ func (g *Gateway) heardGone(l *link, e wire.Envelope) {
 		tell = func() { g.gone(p, cause) }
 		if r != nil && r.hop != nil && r.hop != l {
 			tell = func() {} // we have another way
-		} else if r != nil {
-			if r.hop != nil {
-				g.leaveHopLocked(p, r)
-			}
-			r.deny(l, cause)
+		} else if r != nil && r.hop != nil {
+			g.leaveHopLocked(p, r)
 		}
+		r.deny(l, cause)
 	}
 	if len(g.peers[p]) > 0 { // what it said itself comes first, and may have to be waited for
 		g.goLocked(tell)

@@ -20,8 +20,8 @@ type route struct {
 	addr       channel.Addr // where the proc listens; "" if nobody said
 	supervised bool         // somebody will tell us why the proc ended
 	via        []id.Proc
-	detour     bool  // it was last reached through the uplink
-	hop        *link // what messages take; nil if there is nothing yet
+	detour     bool  // it was last reached through the uplink, where something of ours may be
+	hop        *link // what messages take; nil if there is nothing yet; see overtakesLocked
 	search     *search
 	passers    passers
 	missing    chan struct{} // not nil: the proc is lost, GoneBound runs; closed when that is over
@@ -62,7 +62,7 @@ func (g *Gateway) setRoute(p id.Proc, set func(*route)) {
 	defer g.mu.Unlock()
 	r := g.routes[p]
 	if r == nil {
-		r = &route{}
+		r = g.newRouteLocked(p)
 		g.routes[p] = r
 	}
 	r.fixed = true
@@ -77,6 +77,7 @@ func (g *Gateway) Unroute(p id.Proc, cause error) {
 	r := g.routes[p]
 	_, local := g.locals[p]
 	known := r != nil || local || len(g.peers[p]) > 0 || len(g.askers[p]) > 0 || g.paths.any(p)
+	delete(g.detours.procs, p)
 	if r != nil {
 		delete(g.routes, p)
 		r.ended, r.cause = true, cause
@@ -170,7 +171,7 @@ func (g *Gateway) rested(l *link) {
 			continue
 		}
 		if g.leaveHopLocked(p, r); r.hop == nil && !r.fixed && r.search == nil {
-			delete(g.routes, p)
+			g.forgetRouteLocked(p, r)
 			delete(g.askers, p)
 		}
 	}
@@ -178,12 +179,12 @@ func (g *Gateway) rested(l *link) {
 
 // leaveHopLocked ends the way to p that messages have taken. If it led through
 // another gateway, and p has made a session of its own with us since, that is the
-// way from now on. What the uplink has may arrive yet, and comes first (MS-1): it
-// is asked again.
+// way from now on. What the uplink has may arrive yet, and comes first: see
+// overtakesLocked.
 func (g *Gateway) leaveHopLocked(p id.Proc, r *route) {
 	l := r.hop
 	r.hop = nil
-	if l.peer == p || l.peer == g.uplink && l.lost {
+	if l.peer == p {
 		return
 	}
 	for _, own := range g.peers[p] {
@@ -259,7 +260,7 @@ func (g *Gateway) settle(p id.Proc) {
 func (g *Gateway) gone(p id.Proc, err error) {
 	g.mu.Lock()
 	if r := g.routes[p]; r != nil && !r.fixed && r.hop == nil && r.search == nil {
-		delete(g.routes, p)
+		g.forgetRouteLocked(p, r)
 	}
 	told := g.toTellLocked(p)
 	g.mu.Unlock()
@@ -331,11 +332,22 @@ func (g *Gateway) Connect(ctx context.Context, p id.Proc) error {
 	if g.isLocal(p) {
 		return nil
 	}
+	if g.hasOwn(p) {
+		return nil
+	}
 	l, err := g.reach(ctx, p)
 	if err == nil && l.peer != p {
 		err = sendError(p, wire.NoRoute, errors.New("it can only be reached through "+l.peer.String()))
 	}
 	return err
+}
+
+// hasOwn reports whether the way to p is a session with p itself.
+func (g *Gateway) hasOwn(p id.Proc) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	r := g.routes[p]
+	return r != nil && r.hop != nil && r.hop.peer == p
 }
 
 // ends remembers why the last procs have ended, for those who call them later.

@@ -19,13 +19,14 @@ type search struct {
 	err    error
 
 	// Gateway.mu guards the following.
-	offer  *link    // leads to the proc: our own or, if it connected to us meanwhile, its
-	told   *link    // whose peer says that it is the way, or is taken at its word
-	denied error    // what that peer has said since: it is none
-	ending bool     // somebody is in endSearch
-	guess  bool     // it counts among Gateway.guesses
-	parked []parked // for others, relayed when the way is found
-	bytes  int      // of parked
+	offer    *link    // leads to the proc: our own or, if it connected to us meanwhile, its
+	told     *link    // whose peer says that it is the way, or is taken at its word
+	denied   error    // what that peer has said since: it is none
+	straight bool     // see Gateway.straight; only route.detour makes a difference of it
+	ending   bool     // somebody is in endSearch
+	guess    bool     // it counts among Gateway.guesses
+	parked   []parked // for others, relayed when the way is found
+	bytes    int      // of parked
 }
 
 // reach returns the session that messages to p take, and finds one if there is
@@ -49,7 +50,7 @@ func (g *Gateway) reach(ctx context.Context, p id.Proc) (*link, error) {
 // begins if need be.
 func (g *Gateway) searchLocked(p id.Proc) (*link, *search, error) {
 	r := g.routes[p]
-	if r != nil && r.hop != nil {
+	if r != nil && r.hop != nil && !g.overtakesLocked(p, r) {
 		return r.hop, nil, nil
 	}
 	if r != nil && r.search != nil {
@@ -65,13 +66,13 @@ func (g *Gateway) searchLocked(p id.Proc) (*link, *search, error) {
 		return nil, nil, sendError(p, wire.ShuttingDown, nil)
 	}
 	if r == nil {
-		r = &route{}
+		r = g.newRouteLocked(p)
 	}
 	ctx, n := g.backgroundLocked(g.cfg.DialTimeout)
-	f := &search{cancel: g.cancels[n], done: make(chan struct{})}
+	f := &search{cancel: g.cancels[n], done: make(chan struct{}), offer: r.hop}
 	g.wg.Go(func() {
 		defer g.endBackground(n)
-		l, err := g.lookFor(ctx, p, r)
+		l, err := g.lookFor(ctx, p, r, f)
 		if err != nil {
 			err = g.whyMissing(ctx, p, r, err)
 		}
@@ -91,26 +92,35 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 		return
 	}
 	f.ending = true
+	f.straight = f.straight || l == nil
 	for {
-		if l == nil && f.offer != nil {
+		switch {
+		case l == nil:
+		case l.lost:
+			l, err = nil, sendError(p, wire.PeerGone, nil)
+		case l == f.told && f.denied != nil:
+			l, err = nil, sendError(p, wire.NoRoute, f.denied)
+		}
+		if l == nil && f.offer != nil && !f.offer.lost {
 			l, err = f.offer, nil
 		}
-		if l != nil && (r.ended || l.lost) {
+		if l != nil && r.ended {
 			l, err = nil, sendError(p, wire.PeerGone, nil)
-		}
-		if l != nil && l == f.told && f.denied != nil {
-			l, err = nil, sendError(p, wire.NoRoute, f.denied)
 		}
 		if len(f.parked) == 0 {
 			break
 		}
 		parked, via, ended := f.parked, r.via, r.ended
 		f.parked, f.bytes = nil, 0
+		way := l
+		if l != nil && l.peer != p && f.offer != nil && !f.offer.lost {
+			way, via = f.offer, nil // others do not go through the uplink
+		}
 		g.mu.Unlock()
 		for _, m := range parked {
 			switch {
 			case l != nil:
-				g.passParked(l, p, via, m)
+				g.passParked(way, p, via, m)
 			case !ended || m.Kind == wire.Send: // others hear of the end of p
 				g.bounce(m.from, m.Envelope, reasonOf(err), err.Error())
 			}
@@ -120,12 +130,14 @@ func (g *Gateway) endSearch(p id.Proc, r *route, f *search, l *link, err error) 
 	r.hop, r.search = l, nil
 	if l == nil {
 		r.passers = passers{}
+	} else if l.peer == p && f.straight {
+		r.detour = false
 	}
 	if f.guess {
 		g.guesses--
 	}
 	if l == nil && !r.fixed && r.missing == nil && g.routes[p] == r {
-		delete(g.routes, p)
+		g.forgetRouteLocked(p, r)
 		delete(g.askers, p)
 	}
 	f.link, f.err = l, err
@@ -145,25 +157,28 @@ func (g *Gateway) passParked(l *link, p id.Proc, via []id.Proc, m parked) {
 
 // lookFor tries the address that is known, then asks whoever may know more:
 // siblings talk directly, and through their host only if they cannot.
-func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, error) {
+func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route, f *search) (*link, error) {
 	g.mu.RLock()
-	addr, up, host, detour := r.addr, g.askLocked(p), g.attached[p.Host], r.detour
+	addr, up, host := r.addr, g.askLocked(p), g.attached[p.Host]
+	first := r.detour && up != nil && (addr != "" || f.offer != nil)
 	g.mu.RUnlock()
-	if host != nil && host.peer != p && g.through(host, p, r) {
+	if host != nil && host.peer != p && g.through(host, p, r, f) {
 		return host, nil
 	}
-	if detour && addr != "" && up != nil {
+	if first {
 		if via := g.leads(ctx, up, p); via != nil {
 			return via, nil
 		}
 	}
 	var direct error
+	if first || addr != "" {
+		if own := g.straight(f); own != nil {
+			return own, nil
+		}
+	}
 	if addr != "" {
 		l, err := g.dial(ctx, p, addr)
 		if err == nil {
-			g.mu.Lock()
-			r.detour = false
-			g.mu.Unlock()
 			return l, nil
 		}
 		direct = err
@@ -180,6 +195,9 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 		return nil, err
 	}
 	if told != "" && told != addr {
+		if own := g.straight(f); own != nil {
+			return own, nil
+		}
 		l, err := g.dial(ctx, p, told)
 		if err == nil {
 			g.mu.Lock()
@@ -191,6 +209,9 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route) (*link, erro
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if f.ending {
+		return via, nil // it has another way
+	}
 	r.detour = true
 	if len(path) > 0 || host == via { // a way of our own, unlike one that the uplink finds
 		r.via = append([]id.Proc{via.peer}, path...)
@@ -219,9 +240,9 @@ func (g *Gateway) leads(ctx context.Context, up func(context.Context) (*link, er
 // through makes the gateway of the host of p, which is attached to us, the way
 // to p. It is asked for p, so that it tells us of the end of p, but not waited
 // for: while its session has no connection, messages wait in it.
-func (g *Gateway) through(host *link, p id.Proc, r *route) bool {
+func (g *Gateway) through(host *link, p id.Proc, r *route, f *search) bool {
 	g.mu.Lock()
-	r.search.told = host
+	f.told = host
 	g.mu.Unlock()
 	err := host.sess.TrySend(&wire.Envelope{
 		Kind: wire.Resolve, TTL: wire.DefaultTTL, From: g.cfg.Self.Actor(""), To: p.Actor(""),
@@ -231,7 +252,9 @@ func (g *Gateway) through(host *link, p id.Proc, r *route) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r.via = []id.Proc{host.peer}
+	if !f.ending {
+		r.via, r.detour = []id.Proc{host.peer}, false
+	}
 	return true
 }
 

@@ -108,10 +108,10 @@ func (g *Gateway) look(e **wire.Envelope) (*link, Local) {
 		*e = &c
 		r = g.routes[r.via[0]]
 	}
-	if r == nil {
+	if r == nil || !answers(*e) && g.overtakesLocked(nextProc(*e), r) {
 		return nil, nil
 	}
-	if r.hop != nil && len(r.via) == 0 && len((*e).Via) == 0 {
+	if r.hop != nil && !(r.detour && r.hop.peer == to) && len(r.via) == 0 && len((*e).Via) == 0 {
 		g.ways.remember(to, r.hop, g.mu.version.Load())
 	}
 	return r.hop, nil

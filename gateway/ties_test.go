@@ -23,8 +23,10 @@ func TestAC10WatchOutlivesTheOtherWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		w.net.Cut("m")
+		w.net.Block("b", "m")
 		b.send(m, "lost") // so that b misses m
+		synctest.Wait()
+		w.net.Cut("m")
 		advance(3 * time.Minute)
 		down := b.envelope(wire.Down, a, "")
 		down.From, down.To, down.Call, down.Method = b.id.Actor("to"), a.id.Actor("from"), 7, ""
