@@ -16,12 +16,7 @@ const patience = time.Second
 // detour is a hub, and c, whose messages to p go through the hub although c
 // could dial p meanwhile.
 func detour(w *network) (hub, p, c *node) {
-	far := func(name string) *node {
-		return w.node(name, func(cfg *gateway.Config) {
-			cfg.Transports, cfg.Timing.ResumeFor = channel.Transports{"mem": w.net.Node(name)}, patience
-		})
-	}
-	hub, p, c = far("hub"), far("p"), far("c")
+	hub, p, c = w.far("hub"), w.far("p"), w.far("c")
 	hub.Route(p.id, p.Addr())
 	c.Uplink(hub.id, hub.Addr())
 	w.net.Refuse("c", "p", true)
@@ -30,6 +25,14 @@ func detour(w *network) (hub, p, c *node) {
 	w.net.Refuse("c", "p", false)
 	advance(patience) // until all is acknowledged
 	return hub, p, c
+}
+
+// far returns a node on a machine of its own.
+func (w *network) far(name string) *node {
+	w.t.Helper()
+	return w.node(name, func(c *gateway.Config) {
+		c.Transports, c.Timing.ResumeFor = channel.Transports{"mem": w.net.Node(name)}, patience
+	})
 }
 
 // lose costs a and b the session that they have.

@@ -23,9 +23,7 @@ func TestAC10WatchOutlivesTheOtherWay(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		w.net.Block("b", "m")
-		b.send(m, "lost") // so that b misses m
-		synctest.Wait()
+		b.send(m, "lost") // so that b misses m, which does not come to acknowledge it
 		w.net.Cut("m")
 		advance(3 * time.Minute)
 		down := b.envelope(wire.Down, a, "")
