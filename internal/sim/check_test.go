@@ -36,7 +36,7 @@ func (w *world) check() []flaw {
 			found = append(found, flaw{text, m})
 		}
 	}
-	return append(found, h.disorder()...)
+	return append(found, w.disorder()...)
 }
 
 // judge says which promise about a message was not kept, or "".
@@ -100,9 +100,20 @@ func (w *world) closed(m *message) bool {
 	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == m.op.node && e.to+w.plan.pace.recovery() >= m.at })
 }
 
+// passedClosed reports whether m is in doubt and may have passed the hub while
+// that was being closed: what it still had to say could arrive late.
+func (w *world) passedClosed(m *message) bool {
+	if m.verdict() != perhaps || m.from.name == hub || m.op.node == hub {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == hub && e.to >= m.at })
+}
+
 // disorder returns the messages that were handled after later ones of the same
 // sender to the same actor (MS-1, MS-2).
-func (h *history) disorder() []flaw {
+func (w *world) disorder() []flaw {
 	type stream struct {
 		from   *node
 		sender string
@@ -110,9 +121,12 @@ func (h *history) disorder() []flaw {
 	}
 	var found []flaw
 	last := map[stream]*message{}
-	for _, m := range h.order {
+	for _, m := range w.history.order {
 		s := stream{m.from, m.sender, m.to.String()}
 		if l := last[s]; l != nil && l.id > m.id {
+			if w.passedClosed(m) {
+				continue
+			}
 			found = append(found, flaw{fmt.Sprintf("MS-1: it was handled after message %d, which the same sender has sent later", l.id), m})
 		}
 		last[s] = m
