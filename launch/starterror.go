@@ -88,7 +88,7 @@ func Explain(spec Spec, path string, err error) *StartError {
 		return e
 	}
 	switch errno {
-	case syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM:
+	case syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ETOOMANYREFS:
 		e.Reason, e.Detail = ErrLimit, limitHint(errno)
 	case syscall.E2BIG:
 		e.Reason, e.Detail = ErrArgs, "arguments and environment are too long, pass long values in a file"
@@ -111,6 +111,8 @@ func limitHint(errno syscall.Errno) string {
 		return "this process has too many open files, see ulimit -n"
 	case syscall.ENFILE:
 		return "the system has too many open files"
+	case syscall.ETOOMANYREFS:
+		return "processes of this user are sending each other more open files than this one may have, see ulimit -n; try again"
 	case syscall.EAGAIN:
 		return "too many processes, see ulimit -u and the pids limit of the cgroup"
 	default:

@@ -52,6 +52,7 @@ func TestExplain(t *testing.T) {
 		{"busy", "", program, syscall.ETXTBSY, ErrBusy, "writing"},
 		{"processes", "", program, syscall.EAGAIN, ErrLimit, "ulimit -u"},
 		{"files", "", program, syscall.EMFILE, ErrLimit, "ulimit -n"},
+		{"files on their way", "", program, syscall.ETOOMANYREFS, ErrLimit, "ulimit -n"},
 		{"all files", "", program, syscall.ENFILE, ErrLimit, "system"},
 		{"memory", "", program, syscall.ENOMEM, ErrLimit, "memory"},
 		{"something else", "", program, syscall.EIO, "", "input/output error"},

@@ -69,7 +69,8 @@ func starved(l launch.Launcher) error {
 		}
 		restore()
 		failures++
-		if !errors.Is(err, launch.ErrLimit) || !errors.Is(err, syscall.EMFILE) {
+		short := errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ETOOMANYREFS) // of those that others send, too
+		if !errors.Is(err, launch.ErrLimit) || !short {
 			return fmt.Errorf("with %d descriptors: %w", spare, err)
 		}
 		if got := len(openDescriptors()); got != base {
