@@ -36,7 +36,7 @@ func (a *arrivals) begin(c wire.Chunk, n int) ([]byte, error) {
 	if t != nil {
 		left -= uint64(t.got)
 	}
-	if want := min(left, wire.ChunkSize); uint64(n) != want {
+	if want := min(left, wire.ChunkSize); n == 0 || uint64(n) != want {
 		return nil, fmt.Errorf("%w: chunk of %d bytes in transfer %d, want %d", wire.ErrFraming, n, c.Transfer, want)
 	}
 	if t == nil {
