@@ -100,10 +100,11 @@ func (w *world) closed(m *message) bool {
 	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == m.op.node && e.to+w.plan.pace.recovery() >= m.at })
 }
 
-// passedClosed reports whether m is in doubt and may have passed the hub while
-// that was being closed: what it still had to say could arrive late.
+// passedClosed reports whether m is in doubt, or a Send that nobody answers, and
+// may have passed the hub while that was being closed: what the hub still had to
+// say could arrive late.
 func (w *world) passedClosed(m *message) bool {
-	if m.verdict() != perhaps || m.from.name == hub || m.op.node == hub {
+	if v := m.verdict(); v != perhaps && v != nothing || m.from.name == hub || m.op.node == hub {
 		return false
 	}
 	w.mu.Lock()
