@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -36,12 +37,18 @@ func run(t *testing.T, s *Starter, r Request, out *os.File) (string, error) {
 	return string(text), nil
 }
 
+// needsHop skips a test where every start is direct.
+func needsHop(t *testing.T) {
+	t.Helper()
+	if hopCode() == nil {
+		t.Skip("there is no hop for " + runtime.GOARCH)
+	}
+}
+
 // TestRealHop starts the same programs with the hop and without it. Nothing may
 // tell which it was, errors included.
 func TestRealHop(t *testing.T) {
-	if hopCode() == nil {
-		t.Skip("not on this machine")
-	}
+	needsHop(t)
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage")
 	if err := os.WriteFile(garbage, []byte{0}, 0o755); err != nil {
@@ -90,9 +97,7 @@ func TestRealHop(t *testing.T) {
 
 // TestRealHopIsTaken sees that it is the hop that a remote program begins with.
 func TestRealHopIsTaken(t *testing.T) {
-	if hopCode() == nil {
-		t.Skip("not on this machine")
-	}
+	needsHop(t)
 	s := starter(t)
 	for _, remote := range []bool{false, true} {
 		r, _ := request(t, "exit 0", launch.Limits{})
