@@ -20,6 +20,7 @@ func (h *Hub) Accept(ctx context.Context, conn net.Conn, cfg Config) (*Session, 
 	cfg.Hub = h
 	cfg = cfg.withDefaults()
 	var s *Session
+	answered := false
 	l, peer, err := shake(ctx, conn, &cfg, func(ctx context.Context, l *line) (Peer, error) {
 		peer, err := readHello(l, &cfg)
 		if _, ok := errors.AsType[*wire.VersionError](err); ok {
@@ -27,13 +28,18 @@ func (h *Hub) Accept(ctx context.Context, conn net.Conn, cfg Config) (*Session, 
 		}
 		if err == nil {
 			s, err = h.admit(ctx, l, peer, cfg)
+			answered = err == nil
 		}
 		return peer, err
 	})
-	if err != nil {
-		if s != nil {
-			h.forget(s)
-		}
+	switch {
+	case err != nil && s != nil && answered: // the peer has our answer, and will connect again
+		s.why = err
+		return s, nil
+	case err != nil && s != nil:
+		h.forget(s)
+		return nil, err
+	case err != nil:
 		return nil, err
 	}
 	if peer.Resume {

@@ -68,10 +68,13 @@ func writeHello(l *line, h wire.Hello) error {
 		h.Token = nil // the peer is of our fleet, but not of our host
 	}
 	b, err := h.Append(nil)
-	if err == nil {
-		_, err = l.Write(b)
+	if err != nil {
+		return err
 	}
-	return err
+	if n, err := l.Write(b); n < len(b) {
+		return err
+	}
+	return nil // with or without an error: the peer may have it
 }
 
 // readHello reads and checks the peer's hello. Who the peer is comes first:

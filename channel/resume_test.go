@@ -31,11 +31,12 @@ type pair struct {
 	wg   sync.WaitGroup
 	slow time.Duration // how long it takes b to write its next hellos
 
-	mu    sync.Mutex         // guards the following
-	b     *channel.Session   // the last one
-	all   []*channel.Session // of b
-	runs  []error            // how sessions of b ended
-	turns []error            // what Accept refused
+	mu    sync.Mutex                                  // guards the following
+	spoil func(conn net.Conn, giveUp func()) net.Conn // what becomes of b's first connection; nil for nothing
+	b     *channel.Session                            // the last one
+	all   []*channel.Session                          // of b
+	runs  []error                                     // how sessions of b ended
+	turns []error                                     // what Accept refused
 }
 
 // newPair listens as b and dials as a.
@@ -49,13 +50,19 @@ func newPair(t *testing.T, change ...func(*channel.Config)) *pair {
 		f(&p.cfgB)
 	}
 	p.listen()
-	var err error
-	if p.a, err = channel.Dial(t.Context(), p.net.Node("a"), "b", cfgA); err != nil {
-		t.Fatal(err)
-	}
-	p.wg.Go(func() { p.a.Run() })
+	p.dial(cfgA)
 	t.Cleanup(p.end)
 	return p
+}
+
+// dial begins the session as a.
+func (p *pair) dial(cfg channel.Config) {
+	p.t.Helper()
+	var err error
+	if p.a, err = channel.Dial(p.t.Context(), p.net.Node("a"), "b", cfg); err != nil {
+		p.t.Fatal(err)
+	}
+	p.wg.Go(func() { p.a.Run() })
 }
 
 // listen serves b.
@@ -77,7 +84,17 @@ func (p *pair) listen() {
 }
 
 func (p *pair) accept(conn net.Conn) {
-	s, err := p.hub.Accept(context.Background(), &slowHello{conn, p.slow}, p.cfgB)
+	ctx, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	conn = &slowHello{conn, p.slow}
+	p.mu.Lock()
+	spoil := p.spoil
+	p.spoil = nil
+	p.mu.Unlock()
+	if spoil != nil {
+		conn = spoil(conn, giveUp)
+	}
+	s, err := p.hub.Accept(ctx, conn, p.cfgB)
 	if s == nil {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -330,6 +347,51 @@ func TestMS5AcceptorForgot(t *testing.T) {
 			t.Errorf("undelivered: %q", got)
 		}
 	})
+}
+
+// lastWord is a connection whose first write ends with err, after all of it has
+// gone out and then was called.
+type lastWord struct {
+	net.Conn
+	then func()
+	err  error
+}
+
+func (c *lastWord) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if c.then != nil {
+		c.then()
+		c.then, err = nil, c.err
+	}
+	return n, err
+}
+
+func (c *lastWord) CloseWrite() error { return c.Conn.(*slowHello).CloseWrite() }
+
+// Who has our answer takes the session for begun. Found by a seed of the
+// simulation: messages were in doubt for a network that broke in that moment.
+func TestMS5AnswerOfAConnectionThatEnds(t *testing.T) {
+	for name, ends := range map[string]func(conn net.Conn, giveUp func()) net.Conn{
+		"it breaks":        func(conn net.Conn, _ func()) net.Conn { return &lastWord{conn, func() { conn.Close() }, net.ErrClosed} },
+		"the time is over": func(conn net.Conn, giveUp func()) net.Conn { return &lastWord{conn, giveUp, nil} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &pair{t: t, net: memnet.New(), cfgB: channel.Config{Hello: wire.Hello{Peer: procB, Epoch: 2}}}
+				p.cfgB.Handle = p.atB.handle
+				p.spoil = ends
+				p.listen()
+				defer p.end()
+				p.dial(channel.Config{Hello: wire.Hello{Peer: procA, Epoch: 1}, Handle: p.atA.handle})
+				p.send(p.a, 1, 3)
+				p.send(p.far(), 1, 3)
+				p.wantAll(3)
+				if p.far().Status().Lost == nil {
+					t.Error("the first connection has lasted")
+				}
+			})
+		})
+	}
 }
 
 func TestMS5ResumeIsBounded(t *testing.T) {

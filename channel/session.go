@@ -85,8 +85,9 @@ const (
 )
 
 func newSession(number uint64, peer Peer, d *dialer, cfg Config) *Session {
+	now := time.Now()
 	s := &Session{
-		cfg: cfg, number: number, peer: peer, dialer: d, born: time.Now(),
+		cfg: cfg, number: number, peer: peer, dialer: d, born: now, since: now,
 		changed: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 	s.writeFn = s.write

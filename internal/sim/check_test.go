@@ -62,15 +62,20 @@ func (w *world) judge(m *message) string {
 	return ""
 }
 
-// doubted reports whether m came back twice, once of it in doubt: its answer
-// took another way than the session that was lost. One that passes the hub may
-// come back in doubt from each of its two sessions.
+// doubted reports whether m came back for one reason at most, and otherwise in
+// doubt: its answer took another way than the session that was lost. One that
+// passes the hub may come back in doubt from each of its two sessions.
 func (m *message) doubted() bool {
-	if len(m.results) != 2 {
-		return false
+	doubts, sessions := 0, 1
+	for _, r := range m.results {
+		if r.doubt {
+			doubts++
+		}
 	}
-	first, second := m.results[0].doubt, m.results[1].doubt
-	return first != second || first && m.from.name != hub && m.op.node != hub
+	if m.from.name != hub && m.op.node != hub {
+		sessions = 2
+	}
+	return doubts >= 1 && doubts <= sessions && len(m.results)-doubts <= 1
 }
 
 // senderEnded reports whether nobody was left to be told about m.

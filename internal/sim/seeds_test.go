@@ -54,9 +54,10 @@ func TestMS1ToMS14Seeds(t *testing.T) {
 // its dialer knows nothing of; in 602423 somebody goes straight to a proc, past a
 // message that he has sent through the hub. In the next two somebody attaches while
 // his last life is being closed, then attaching takes too long, and in 230244 a
-// session that is left over takes a new one with it. In the last two somebody who
+// session that is left over takes a new one with it. In the next two somebody who
 // has come back is sent to over the session that he makes, past messages that are
-// on their way through the hub.
+// on their way through the hub. In the last one a connection breaks just when the
+// answer to its hello has gone out.
 func TestMS1OldSeeds(t *testing.T) {
 	for _, old := range []struct {
 		seed uint64
@@ -64,7 +65,7 @@ func TestMS1OldSeeds(t *testing.T) {
 	}{
 		{2309, patient}, {2382, patient}, {22232, patient}, {602423, brisk},
 		{148541, brisk}, {641086, brisk}, {613274, patient}, {230244, brisk},
-		{243329, brisk}, {741713, brisk},
+		{243329, brisk}, {741713, brisk}, {10000861, brisk},
 	} {
 		t.Run(fmt.Sprint(old.seed), func(t *testing.T) {
 			p := newPlan(old.seed)
