@@ -70,6 +70,20 @@ func TestMS1StraightOverAnAcceptedSession(t *testing.T) {
 	}
 }
 
+// MS-1, MS-2: the line to the hub is so slow that c gets no answer from there in
+// time. Found by a seed of the simulation.
+func TestMS1NotPastASlowLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		hub, p, c := late(w, func(_, c *node) { w.net.SetLink("c", "hub", memnet.Link{Delay: 4 * patience}) })
+		defer closeAll(c, p, hub)
+		p.connects(c)
+		c.send(p, "2")
+		advance(10 * patience)
+		p.wants("1", "2")
+	})
+}
+
 // TestStraightWithoutTheHub has the hub end, through which c has sent to p before:
 // c goes over the session that p has made, as there is nobody to be asked.
 func TestStraightWithoutTheHub(t *testing.T) {

@@ -105,16 +105,16 @@ func (w *world) closed(m *message) bool {
 	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == m.op.node && e.to+w.plan.pace.recovery() >= m.at })
 }
 
-// passedClosed reports whether m is in doubt, or a Send that nobody answers, and
-// may have passed the hub while that was being closed: what the hub still had to
-// say could arrive late.
-func (w *world) passedClosed(m *message) bool {
+// passedEnded reports whether m is in doubt, or a Send that nobody answers, and
+// may have passed the hub before that was killed, or while it was being closed:
+// what the hub has said may arrive late.
+func (w *world) passedEnded(m *message) bool {
 	if v := m.verdict(); v != perhaps && v != nothing || m.from.name == hub || m.op.node == hub {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == hub && e.to >= m.at })
+	return slices.ContainsFunc(w.events, func(e event) bool { return e.dies && e.a == hub && e.to >= m.at })
 }
 
 // disorder returns the messages that were handled after later ones of the same
@@ -130,7 +130,7 @@ func (w *world) disorder() []flaw {
 	for _, m := range w.history.order {
 		s := stream{m.from, m.sender, m.to.String()}
 		if l := last[s]; l != nil && l.id > m.id {
-			if w.passedClosed(m) {
+			if w.passedEnded(m) {
 				continue
 			}
 			found = append(found, flaw{fmt.Sprintf("MS-1: it was handled after message %d, which the same sender has sent later", l.id), m})

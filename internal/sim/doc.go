@@ -31,10 +31,11 @@
 //     That would take a number in every Send, and a memory of it at its sender.
 //     Likewise what passes the hub may come back in doubt from two sessions that were
 //     lost, one after the other.
-//   - What passes a hub that is closed, or the Return of it, may be lost without an
-//     outcome, or be handled after what its sender sends later on another way: the
-//     hub has acknowledged it. Outcomes over several hops would take
-//     acknowledgements from end to end. Calls and watches do end.
+//   - What passes a hub that is killed or closed, or the Return of it, may be lost
+//     without an outcome, or be handled after what its sender sends later on another
+//     way: the hub has acknowledged it, and what it has said last may be on a slow
+//     line. Outcomes over several hops would take acknowledgements from end to end.
+//     Calls and watches do end.
 //   - What a proc that is stopped gives back may be lost without an outcome if the
 //     next gateway takes nothing for half a second: a large message may be in front
 //     of it on a slow line. The proc counts it (Proc.Lost).

@@ -40,7 +40,8 @@ type event struct {
 	from, to time.Duration
 	why      string
 	end      bool // sessions are given up
-	gentle   bool // a node was closed in good order
+	dies     bool // a node was killed or closed
+	gentle   bool // it was closed, in good order
 }
 
 func newWorld(t *testing.T, p *plan) *world {
@@ -105,7 +106,8 @@ func (w *world) inflict(f fault) {
 	w.wait(context.Background(), nil, f.lasts)
 	f.end(w)
 	if a, b, ok := f.breaks(); ok {
-		e := event{a: a, b: b, from: from, to: w.history.now(), why: string(f.kind), end: f.kind == kill || f.kind == closeNode || f.refuses() && w.plan.givesUp(), gentle: f.kind == closeNode}
+		e := event{a: a, b: b, from: from, to: w.history.now(), why: string(f.kind), dies: f.kind == kill || f.kind == closeNode, gentle: f.kind == closeNode}
+		e.end = e.dies || f.refuses() && w.plan.givesUp()
 		if f.kind == breakAfter || f.kind == endAfter {
 			e.to = w.plan.length + w.plan.settling()
 		}
