@@ -13,6 +13,8 @@ import (
 
 // calls are the calls to other procs that wait for their answer.
 type calls struct {
+	some atomic.Int32 // len(waiting), to be read without the lock
+
 	mu      sync.Mutex // guards the following
 	last    uint64
 	closed  bool // the proc has ended: nobody would bring an answer
@@ -71,6 +73,7 @@ func (c *calls) add(to id.Actor, t taker) (number uint64, ok bool) {
 	}
 	c.last++
 	c.waiting[c.last] = outCall{to: to, reply: t}
+	c.some.Store(int32(len(c.waiting)))
 	return c.last, true
 }
 
@@ -91,17 +94,18 @@ func (c *calls) remove(n uint64) (outCall, bool) {
 	defer c.mu.Unlock()
 	call, ok := c.waiting[n]
 	delete(c.waiting, n)
+	c.some.Store(int32(len(c.waiting)))
 	return call, ok
 }
 
 // lose removes the calls to procs that which picks. Those that are being sent
 // stay, with l.
 func (c *calls) lose(which func(id.Proc) bool, l loss) []outCall {
+	if c.some.Load() == 0 {
+		return nil // one that is added now will not find a way
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.waiting) == 0 {
-		return nil
-	}
 	var found []outCall
 	for n, call := range c.waiting {
 		switch {
@@ -114,6 +118,7 @@ func (c *calls) lose(which func(id.Proc) bool, l loss) []outCall {
 			delete(c.waiting, n)
 		}
 	}
+	c.some.Store(int32(len(c.waiting)))
 	return found
 }
 

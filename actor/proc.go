@@ -74,7 +74,8 @@ type Proc struct {
 	rate      rate // of restarts
 
 	ties struct {
-		sync.Mutex // guards the following
+		ever       atomic.Bool // something was tied
+		sync.Mutex             // guards the following
 		ties
 	}
 
@@ -232,11 +233,15 @@ func (p *Proc) beginEnd(drain bool, budget time.Duration, why error) {
 		p.err = why
 	}
 	p.mu.Unlock()
+	kids := p.kidsOf(p.agent)
+	if !first && len(kids) == 0 {
+		return
+	}
 	if why == nil {
 		why = fmt.Errorf("proc %s: %w", p.id, ErrShuttingDown)
 	}
 	deadline := time.Now().Add(budget)
-	for _, k := range p.kidsOf(p.agent) {
+	for _, k := range kids {
 		k.stop(drain, deadline, why)
 	}
 	if first {

@@ -171,6 +171,7 @@ func (p *Proc) tie(ctx context.Context, s *sender, t *tie) error {
 
 // addTie adds t, unless the actor at our end has ended.
 func (p *Proc) addTie(t *tie) bool {
+	p.ties.ever.Store(true)
 	p.ties.Lock()
 	defer p.ties.Unlock()
 	return (t.cell == nil || t.cell.bind()) && p.ties.add(t)
@@ -273,6 +274,7 @@ func (p *Proc) hearWatch(e *wire.Envelope, key tieKey) {
 // that was made by the one whose name comes first; if that is t, the other one
 // is instead, which is off the table.
 func (p *Proc) acceptTie(t *tie) (ok bool, instead *tie) {
+	p.ties.ever.Store(true)
 	p.ties.Lock()
 	defer p.ties.Unlock()
 	if !t.cell.bind() {
@@ -309,6 +311,9 @@ func (p *Proc) countTies() int {
 
 // loseTies is told that the proc gone has ended.
 func (p *Proc) loseTies(gone id.Proc, cause error) {
+	if !p.ties.ever.Load() {
+		return
+	}
 	p.ties.Lock()
 	lost := p.ties.takeGone(gone)
 	for _, t := range lost {

@@ -74,11 +74,11 @@ func start(t *testing.T, g *Group, script string) (*exec.Cmd, io.Closer) {
 
 func TestRealKill(t *testing.T) {
 	g := needGroup(t, openParent(t), Limits{})
-	if !g.empty() || g.PIDs() != nil || g.Late() || g.OOMKills() != 0 {
+	if !g.Empty() || g.PIDs() != nil || g.Late() || g.OOMKills() != 0 {
 		t.Errorf("new, and not empty: %+v", g)
 	}
 	cmd, _ := start(t, g, "setsid /bin/sleep 1000 & /bin/sleep 1000 & echo ready; read x")
-	if pids := g.PIDs(); len(pids) < 3 || !g.Has(cmd.Process.Pid) || g.Has(os.Getpid()) || g.Done() || g.empty() {
+	if pids := g.PIDs(); len(pids) < 3 || !g.Has(cmd.Process.Pid) || g.Has(os.Getpid()) || g.Empty() {
 		t.Errorf("got %v, %d is in it: %v", pids, cmd.Process.Pid, g.Has(cmd.Process.Pid))
 	}
 	if err := removeTree(g.v2); !errors.Is(err, unix.EBUSY) {
@@ -291,4 +291,31 @@ func TestRealOpenedAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// TestRealDiscard removes groups later than they end, and with the parent at the
+// latest.
+func TestRealDiscard(t *testing.T) {
+	p, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := func(g *Group) bool {
+		_, err := os.Stat(g.v2)
+		return err == nil
+	}
+	first, second := needGroup(t, p, Limits{}), needGroup(t, p, Limits{})
+	first.Discard()
+	if !there(first) {
+		t.Error("somebody has waited for the removal")
+	}
+	p.tidy()
+	if there(first) || !there(second) {
+		t.Errorf("tidied: the first is there: %v, the second: %v", there(first), there(second))
+	}
+	second.Discard()
+	if err := p.Close(); err != nil || there(second) {
+		t.Errorf("closed: %v, the second is there: %v", err, there(second))
+	}
+	second.Discard()
 }

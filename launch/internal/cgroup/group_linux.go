@@ -16,12 +16,13 @@ import (
 // per hierarchy. One goroutine at a time uses it, except that any may Kill. Nil
 // is a group that could not be made.
 type Group struct {
+	parent *Parent
+
 	name  string   // ends the group's path in every hierarchy, and is unique
 	v2    string   // "" if there is none
 	v1    []string // one per limit that version 2 does not know here
 	bound bool     // v2 has a limit
 	count bool     // v2 counts memory
-	gone  bool     // v2 has been removed
 	fd    int      // of v2 until Started, or -1
 }
 
@@ -32,7 +33,7 @@ func (p *Parent) New(l Limits) (*Group, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	name := strconv.Itoa(p.next)
-	g := &Group{name: "/" + p.name + "/" + name, fd: -1}
+	g := &Group{parent: p, name: "/" + p.name + "/" + name, fd: -1}
 	p.next++
 	err := g.make2(p, name)
 	if err == nil {
@@ -166,29 +167,36 @@ func (g *Group) Kill() error {
 	return write(filepath.Join(g.v2, "cgroup.kill"), "1")
 }
 
-// Done reports whether nothing lives in the group any more. In that case, which
-// is the rule, one system call has removed it from version 2 already.
-func (g *Group) Done() bool {
+// Empty reports whether nothing lives in the group any more.
+func (g *Group) Empty() bool {
 	switch {
-	case g == nil || g.gone:
+	case g == nil:
 		return true
 	case g.v2 == "":
 		return len(g.PIDs()) == 0
 	}
-	if err := ignoreMissing(removeDir(g.v2)); err != nil {
-		return g.empty()
+	populated, err := readPopulated(g.v2)
+	if err != nil {
+		return ignoreMissing(err) == nil // only what is not there is empty for sure
 	}
-	g.gone = true
-	return true
+	return !populated
 }
 
-// empty looks into the group. Only what is not there is empty for sure.
-func (g *Group) empty() bool {
-	b, err := os.ReadFile(filepath.Join(g.v2, "cgroup.events"))
+// readPopulated reports whether there are processes in dir or below it.
+func readPopulated(dir string) (bool, error) {
+	fd, err := unix.Open(dir+"/cgroup.events", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return ignoreMissing(err) == nil
+		return false, err
 	}
-	return parseKeyed(string(b), "populated") == 0
+	defer unix.Close(fd)
+	return populated(fd)
+}
+
+// populated is readPopulated for an open cgroup.events.
+func populated(fd int) (bool, error) {
+	var b [512]byte
+	n, err := unix.Pread(fd, b[:], 0)
+	return err == nil && parseKeyed(string(b[:n]), "populated") != 0, err
 }
 
 // PIDs returns the processes of the group and of those in it.
@@ -247,6 +255,14 @@ func (g *Group) OOMKills() int {
 // its last process, for which the kernel owes a moment at most.
 const removeBound = time.Second
 
+// Discard removes the group soon: when many processes end, that is not what
+// anybody waits for.
+func (g *Group) Discard() {
+	if g != nil {
+		g.parent.discard(g)
+	}
+}
+
 // Remove removes the group, which must have no living process, and what its
 // processes have made in it.
 func (g *Group) Remove() error {
@@ -255,12 +271,11 @@ func (g *Group) Remove() error {
 	}
 	g.Started()
 	var errs []error
-	if g.v2 != "" && !g.gone {
+	if g.v2 != "" {
 		err := removeTree(g.v2)
 		if errors.Is(err, unix.EBUSY) && awaitEmpty(g.v2, time.Now().Add(removeBound)) == nil {
 			err = removeTree(g.v2)
 		}
-		g.gone = err == nil
 		errs = append(errs, err)
 	}
 	for _, dir := range g.v1 {
@@ -286,9 +301,8 @@ func awaitEmpty(dir string, deadline time.Time) error {
 	if err != nil {
 		return err
 	}
-	buf := make([]byte, 512)
 	return rc.Read(func(fd uintptr) bool {
-		n, err := unix.Pread(int(fd), buf, 0)
-		return err != nil || parseKeyed(string(buf[:n]), "populated") == 0
+		some, _ := populated(int(fd))
+		return !some
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,10 @@ type Parent struct {
 	locks  []*os.File // which say that we live
 	counts bool       // version 2 counts the memory of each group
 	closed bool
+	spent  []*Group    // to be removed by tidy
+	tidier *time.Timer // runs it; nil if spent is empty
+
+	tidying sync.WaitGroup // tidier
 }
 
 // Open finds where this process may make groups, and removes what launchers
@@ -97,11 +102,53 @@ func exhausted(err error) bool {
 	return errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) || errors.Is(err, unix.ENOMEM)
 }
 
-// Close removes our directories. All groups must have been removed.
+// tidyAfter is how long a group may be there after its end. It takes the kernel
+// longer to remove one than to end a process.
+const tidyAfter = 200 * time.Millisecond
+
+// discard has g removed.
+func (p *Parent) discard(g *Group) {
+	p.mu.Lock()
+	closed := p.closed
+	if !closed {
+		p.spent = append(p.spent, g)
+	}
+	if !closed && p.tidier == nil {
+		p.tidying.Add(1)
+		p.tidier = time.AfterFunc(tidyAfter, func() {
+			defer p.tidying.Done()
+			p.tidy()
+		})
+	}
+	p.mu.Unlock()
+	if closed {
+		_ = g.Remove() // what is left of it goes with the parent
+	}
+}
+
+// tidy removes the groups that were discarded.
+func (p *Parent) tidy() {
+	p.mu.Lock()
+	spent := p.spent
+	p.spent, p.tidier = nil, nil
+	p.mu.Unlock()
+	for _, g := range spent {
+		_ = g.Remove() // what is left of it goes with the parent
+	}
+}
+
+// Close removes our directories. All groups must have been removed or discarded.
 func (p *Parent) Close() error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
+	if p.tidier != nil && p.tidier.Stop() {
+		p.tidying.Done()
+	}
+	p.mu.Unlock()
+	p.tidying.Wait()
+	p.tidy()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	var errs []error
 	for _, dir := range p.dirs {
 		if !strings.HasPrefix(filepath.Base(dir), leafPrefix) { // that one we are in

@@ -97,11 +97,11 @@ func pidfdFile(fd int) *os.File {
 	return os.NewFile(uintptr(fd), "pidfd")
 }
 
-// Close frees the pidfd and removes the cgroup. A cgroup with a process that the
-// kernel cannot kill stays.
+// Close frees the pidfd and has the cgroup removed. A cgroup with a process that
+// the kernel cannot kill stays.
 func (l *Leader) Close() {
 	l.file.Close()
-	_ = l.group.Remove()
+	l.group.Discard()
 }
 
 // Await returns when the process has ended, all of its threads, and can be

@@ -15,8 +15,8 @@ import (
 const sweepBound = time.Second
 
 // Left reports whether there may be something left of the group and of the cgroup
-// after the leader was reaped. It costs two system calls.
-func (l *Leader) Left() bool { return l.groupLeft() || !l.group.Done() }
+// after the leader was reaped. It costs four cheap system calls.
+func (l *Leader) Left() bool { return l.groupLeft() || !l.group.Empty() }
 
 // Sweep kills what is left of the group and of the cgroup after the leader was
 // reaped (PS-3) and waits for its death. It returns how many processes it killed
