@@ -2,6 +2,7 @@ package channel
 
 import (
 	"container/heap"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,9 +24,52 @@ type Hub struct {
 
 	mu       sync.Mutex // guards the following
 	sessions map[sessionKey]*Session
+	with     map[id.Proc][]*Session // those that run, by peer
 	alarms   alarms
 	timer    *time.Timer // for the first of alarms
 	timerFor time.Time   // when it fires; zero if it does not
+}
+
+// enlist notes that s runs.
+func (h *Hub) enlist(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.with == nil {
+		h.with = make(map[id.Proc][]*Session)
+	}
+	h.with[s.peer.Peer] = append(h.with[s.peer.Peer], s)
+}
+
+// strike ends what enlist began.
+func (h *Hub) strike(s *Session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	rest := slices.DeleteFunc(h.with[s.peer.Peer], func(other *Session) bool { return other == s })
+	if h.with[s.peer.Peer] = rest; len(rest) == 0 {
+		delete(h.with, s.peer.Peer)
+	}
+}
+
+// answered is told of an answer that went over s, or came, while the call did so
+// over another session with the same peer, which waits for it: each of the two may
+// have dialed (MS-11).
+func (h *Hub) answered(s *Session, out bool) {
+	h.mu.Lock()
+	var others []*Session
+	for _, o := range h.with[s.peer.Peer] {
+		if o != s && o.peer.Epoch == s.peer.Epoch {
+			others = append(others, o)
+		}
+	}
+	h.mu.Unlock()
+	for _, o := range others {
+		o.mu.Lock()
+		found := o.vigil.answered(out)
+		o.mu.Unlock()
+		if found {
+			return
+		}
+	}
 }
 
 // alarm is a deadline of one session. Hub.mu guards it.

@@ -232,8 +232,11 @@ func (s *Session) refuse(e *wire.Envelope, err error) {
 func (s *Session) deliver(e *wire.Envelope) {
 	if e.Kind != wire.Send {
 		s.mu.Lock()
-		s.vigil.came(e)
+		astray := s.vigil.came(e)
 		s.mu.Unlock()
+		if astray {
+			s.cfg.Hub.answered(s, true)
+		}
 	}
 	s.cfg.Handle(s, e)
 	if s.reader.lent {

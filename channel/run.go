@@ -18,6 +18,7 @@ var errFinished = errors.New("closed")
 // reads, hands every message to Config.Handle, and writes what Send queues. It
 // returns why the session ended, which is never nil. Run is called once.
 func (s *Session) Run() error {
+	s.cfg.Hub.enlist(s)
 	broken := 0 // connections in a row that ended in broken framing and brought nothing
 	for {
 		l, err := s.connection()
@@ -56,6 +57,7 @@ func (s *Session) end(err error) error {
 		unused.sayLast()
 	}
 	s.cfg.Hub.forget(s)
+	s.cfg.Hub.strike(s)
 	s.cfg.Hub.cancel(&s.alarm)
 	s.freeMemory()
 	close(s.done)

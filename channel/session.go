@@ -263,9 +263,12 @@ func (s *Session) mayQueueLocked() error {
 // queuedLocked sees to it that e, which was queued, gets written. It gives the
 // lock up.
 func (s *Session) queuedLocked(e *wire.Envelope) {
-	s.vigil.went(e)
+	astray := s.vigil.went(e)
 	s.watchLocked()
 	s.startWriteLocked(e.Kind != wire.Send)
+	if astray {
+		s.cfg.Hub.answered(s, false)
+	}
 }
 
 // Keep says that the session is wanted although nothing is said over it: until

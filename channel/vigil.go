@@ -28,26 +28,46 @@ type vigil struct {
 	quiet  time.Time // since when nothing more was said
 }
 
-// went notes an envelope that goes out.
-func (v *vigil) went(e *wire.Envelope) {
+// went notes an envelope that goes out. It reports whether that answers a call
+// which did not come in here.
+func (v *vigil) went(e *wire.Envelope) (astray bool) {
 	switch {
 	case e.Kind == wire.Call:
 		v.waiting++
 	case answers(e):
-		v.owed = max(v.owed-1, 0)
+		return !v.answered(false)
 	}
+	return false
 }
 
-// came notes an envelope that came in.
-func (v *vigil) came(e *wire.Envelope) {
+// came notes an envelope that came in. It reports whether that answers a call
+// which did not go out here.
+func (v *vigil) came(e *wire.Envelope) (astray bool) {
 	switch {
 	case e.Kind == wire.Call:
 		v.owed++
 	case e.Kind == wire.Pause: // whoever is held back waits for the Resume
 		v.waiting++
-	case answers(e) || e.Kind == wire.Resume:
-		v.waiting = max(v.waiting-1, 0)
+	case e.Kind == wire.Resume: // which goes the way that the Pause went
+		v.answered(true)
+	case answers(e):
+		return !v.answered(true)
 	}
+	return false
+}
+
+// answered notes that a call that went out, or one that came in, has its answer.
+// It reports false if there is none.
+func (v *vigil) answered(out bool) bool {
+	n := &v.owed
+	if out {
+		n = &v.waiting
+	}
+	if *n == 0 {
+		return false
+	}
+	*n--
+	return true
 }
 
 // answers reports whether e is the answer to a call.

@@ -59,3 +59,39 @@ func testCallAfter(t *testing.T, idle, after time.Duration, back bool) {
 		}
 	})
 }
+
+// MS-11: two procs that dial each other at the same time have two sessions, and
+// what is asked over one is answered over the other. Both go when nobody uses
+// them.
+func TestMS11BothDialAndRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		rests := func(c *gateway.Config) { c.Timing.IdleTimeout = time.Minute }
+		a, b := w.node("a", rests), w.node("b", rests)
+		defer closeAll(a, b)
+		a.Route(b.id, b.Addr())
+		b.Route(a.id, a.Addr())
+		w.net.SetDelay(100 * time.Millisecond)
+		go a.Connect(t.Context(), b.id)
+		b.connects(a)
+		if n := len(a.Sessions()); n != 2 {
+			t.Fatalf("%d sessions, want 2", n)
+		}
+		for range 3 {
+			for _, ask := range [][2]*node{{a, b}, {b, a}} {
+				if err := ask[0].Send(t.Context(), ask[0].envelope(wire.Call, ask[1], "x")); err != nil {
+					t.Fatal(err)
+				}
+				advance(time.Second)
+				if err := ask[1].Send(t.Context(), ask[1].envelope(wire.Reply, ask[0], "answer")); err != nil {
+					t.Fatal(err)
+				}
+				advance(time.Second)
+			}
+		}
+		advance(3 * time.Minute)
+		if n := len(a.Sessions()) + len(b.Sessions()); n != 0 {
+			t.Errorf("%d ends of sessions are left", n)
+		}
+	})
+}
