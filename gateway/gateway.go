@@ -24,7 +24,6 @@ import (
 // lives, so that the messages of one sender stay in order (MS-1, MS-2).
 type Gateway struct {
 	cfg   Config
-	epoch uint64
 	quit  chan struct{} // closed when Close begins
 	door  door
 	wg    sync.WaitGroup
@@ -95,6 +94,7 @@ type Inlet interface {
 // Config describes a gateway. Self and Transports are needed.
 type Config struct {
 	Self        id.Proc // who we say we are
+	Epoch       uint64  // differs in each life of Self (MS-6); random if zero
 	Token       []byte  // every peer must have the same one
 	Transports  channel.Transports
 	Limits      wire.Limits
@@ -131,9 +131,11 @@ func (c Config) withDefaults() Config {
 
 // New returns a gateway that listens nowhere and knows nobody.
 func New(cfg Config) *Gateway {
+	if cfg.Epoch == 0 {
+		cfg.Epoch = id.NewUID()
+	}
 	return &Gateway{
 		cfg:      cfg.withDefaults(),
-		epoch:    id.NewUID(),
 		quit:     make(chan struct{}),
 		cancels:  make(map[uint64]context.CancelFunc),
 		locals:   make(map[id.Proc]Local),

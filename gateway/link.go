@@ -163,7 +163,7 @@ func (g *Gateway) sessionConfig(l *link, check func(channel.Peer) error) channel
 	t := g.cfg.Timing
 	return channel.Config{
 		Hello: wire.Hello{
-			Peer: g.cfg.Self, Epoch: g.epoch, Token: g.cfg.Token,
+			Peer: g.cfg.Self, Epoch: g.cfg.Epoch, Token: g.cfg.Token,
 			Limits: g.cfg.Limits, Addr: string(g.Addr()),
 		},
 		Hub:   &g.hub,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hyperactor/hyperactor/actor"
 	"github.com/hyperactor/hyperactor/host"
+	"github.com/hyperactor/hyperactor/internal/handshake"
 	"github.com/hyperactor/hyperactor/launch"
 )
 
@@ -28,11 +29,11 @@ type body struct {
 	process launch.Process
 	control *os.File // our end
 	streams host.Streams
-	boot    boot
+	boot    handshake.Boot
 
-	handle chan *host.Handle // takes one, as soon as there is one
-	first  chan note         // the first note
-	closed chan struct{}     // closed when the control connection is
+	handle chan *host.Handle   // takes one, as soon as there is one
+	first  chan handshake.Note // the first note
+	closed chan struct{}       // closed when the control connection is
 	reader sync.WaitGroup
 
 	crash *os.File // what the child writes if it crashes; the reader's until it has ended
@@ -42,14 +43,14 @@ type body struct {
 	lost    error      // why the control connection ended
 }
 
-// Connect tells the child who it is, waits until it listens, and sees that its
-// address and its agent work.
+// Connect tells the child who it is, waits until it says that it listens and that
+// its agent works, and sees that its address does.
 func (b *body) Connect(ctx context.Context, progress func(launch.Phase)) (host.Endpoint, error) {
 	progress(launch.PhaseHandshake)
-	if err := writeControl(b.control, b.boot); err != nil {
+	if err := handshake.Write(b.control, &b.boot); err != nil {
 		return host.Endpoint{}, fmt.Errorf("%w: %w", ErrControl, err)
 	}
-	var n note
+	var n handshake.Note
 	select {
 	case n = <-b.first:
 	case <-b.closed:
@@ -70,16 +71,13 @@ func (b *body) Connect(ctx context.Context, progress func(launch.Phase)) (host.E
 	if err := gw.Connect(ctx, p); err != nil {
 		return host.Endpoint{}, fmt.Errorf("connect to %s: %w", n.Addr, err)
 	}
-	if _, err := actor.Ping.Call(b.manager.cfg.Service.Context(ctx), actor.AgentOf(p), actor.None{}); err != nil {
-		return host.Endpoint{}, fmt.Errorf("ask the agent: %w", err)
-	}
 	return host.Endpoint{Addr: n.Addr, Agent: actor.AgentOf(p)}, nil
 }
 
-func (b *body) check(n note) error {
+func (b *body) check(n handshake.Note) error {
 	switch {
-	case n.Version != version:
-		return fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, version, n.Version)
+	case n.Version != handshake.Version:
+		return fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, handshake.Version, n.Version)
 	case n.Failure != "":
 		return fmt.Errorf("the proc could not start: %s", n.Failure)
 	case !bytes.Equal(n.Once, b.boot.Once):
@@ -92,14 +90,14 @@ func (b *body) check(n note) error {
 // after the first one and the child still lives, it is to be killed: nobody can
 // follow it. Before, Connect reports it.
 func (b *body) read() {
-	var n note
-	err := readControl(b.control, &n)
+	var n handshake.Note
+	err := handshake.Read(b.control, &n)
 	shook := err == nil
 	if shook {
+		b.first <- n
 		if n.Crash > 0 {
 			b.crash = openCrash(b.process.PID(), n.Crash)
 		}
-		b.first <- n
 		err = b.readNotes()
 	}
 	b.mu.Lock()
@@ -116,8 +114,8 @@ func (b *body) read() {
 // returns why it says nothing more.
 func (b *body) readNotes() error {
 	for {
-		var n note
-		if err := readControl(b.control, &n); err != nil {
+		var n handshake.Note
+		if err := handshake.Read(b.control, &n); err != nil {
 			return err
 		}
 		if len(n.Key) > 0 {
@@ -139,8 +137,8 @@ func (b *body) whyLost() error {
 	if b.lost == nil || errors.Is(b.lost, io.EOF) {
 		return ErrControl
 	}
-	if errors.Is(b.lost, ErrProtocol) {
-		return b.lost
+	if errors.Is(b.lost, handshake.ErrMalformed) {
+		return fmt.Errorf("%w: %w", ErrProtocol, b.lost)
 	}
 	return fmt.Errorf("%w: %w", ErrControl, b.lost)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/internal/handshake"
 )
 
 // ChildConfig says how a child process works as a proc.
@@ -77,15 +78,15 @@ func Child(ctx context.Context, cfg ChildConfig) error {
 	if cfg.Prepare != nil {
 		preparing.Go(cfg.Prepare)
 	}
-	var b boot
+	var b handshake.Boot
 	control.SetReadDeadline(time.Now().Add(bootBound))
-	if err := readControl(control, &b); err != nil {
+	if err := handshake.Read(control, &b); err != nil {
 		return fmt.Errorf("handshake with the host: %w", err)
 	}
 	control.SetReadDeadline(time.Time{})
-	if b.Version != version {
-		err := fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, b.Version, version)
-		return errors.Join(err, writeControl(control, failed(err)))
+	if b.Version != handshake.Version {
+		err := fmt.Errorf("%w: the host speaks %d, the proc %d", ErrVersion, b.Version, handshake.Version)
+		return errors.Join(err, handshake.Write(control, failed(err)))
 	}
 	return serve(ctx, cfg, control, b, preparing.Wait)
 }
@@ -94,9 +95,9 @@ func Child(ctx context.Context, cfg ChildConfig) error {
 const maxFailure = 32 << 10
 
 // failed is the note of a proc that ends because of err.
-func failed(err error) note {
+func failed(err error) *handshake.Note {
 	text := err.Error()
-	return note{Version: version, Failure: strings.ToValidUTF8(text[:min(len(text), maxFailure)], "?")}
+	return &handshake.Note{Version: handshake.Version, Failure: strings.ToValidUTF8(text[:min(len(text), maxFailure)], "?")}
 }
 
 // inheritedControl takes the control descriptor, and sees that no child of ours
@@ -118,10 +119,10 @@ func inheritedControl() (*os.File, error) {
 }
 
 // serve runs the proc to its end. It is there once prepared has returned.
-func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot, prepared func()) (err error) {
+func serve(ctx context.Context, cfg ChildConfig, control *os.File, b handshake.Boot, prepared func()) (err error) {
 	asks := newAsks(control, b.Grants)
 	gw := gateway.New(gateway.Config{
-		Self: b.Proc, Token: b.Token, Limits: b.Limits, Causes: host.Causes{}, Log: cfg.Log,
+		Self: b.Proc, Epoch: b.Proc.UID, Token: b.Token, Limits: b.Limits, Causes: host.Causes{}, Log: cfg.Log,
 		Transports: transports(cfg, b.Proc, asks),
 	})
 	defer func() {
@@ -131,20 +132,20 @@ func serve(ctx context.Context, cfg ChildConfig, control *os.File, b boot, prepa
 	}()
 	p, addr, err := open(ctx, cfg, gw, b)
 	if err != nil {
-		return errors.Join(err, writeControl(control, failed(err)))
+		return errors.Join(err, handshake.Write(control, failed(err)))
 	}
-	ready := note{Version: version, Once: b.Once, Addr: addr}
+	ready := handshake.Note{Version: handshake.Version, Once: b.Once, Addr: addr}
 	if crash := catchCrash(); crash != nil {
 		defer crash.Close()
 		ready.Crash = int(crash.Fd())
 	}
 	prepared()
-	if err := writeControl(control, ready); err != nil {
+	if err := handshake.Write(control, &ready); err != nil {
 		return errors.Join(fmt.Errorf("handshake with the host: %w", err), p.Stop(context.Background(), 0))
 	}
 	follow(ctx, cfg, control, p, asks)
 	if err := p.Err(); err != nil {
-		writeControl(control, failed(err)) // the host may be gone: then nobody wants it
+		handshake.Write(control, failed(err)) // the host may be gone: then nobody wants it
 		return err
 	}
 	return nil
@@ -159,14 +160,21 @@ func transports(cfg ChildConfig, p id.Proc, asks *asks) channel.Transports {
 	return all
 }
 
-func open(ctx context.Context, cfg ChildConfig, gw *gateway.Gateway, b boot) (*actor.Proc, channel.Addr, error) {
+// open returns the proc, whose agent works, and where it is reached.
+func open(ctx context.Context, cfg ChildConfig, gw *gateway.Gateway, b handshake.Boot) (*actor.Proc, channel.Addr, error) {
 	addr, err := gw.Listen(ctx, b.Listen)
 	if err != nil {
 		return nil, "", err
 	}
 	gw.Uplink(b.Host, b.Back)
 	p, err := actor.NewProc(actor.Config{ID: b.Proc, Types: cfg.Types, Gateway: gw, OnFailure: cfg.OnFailure, Log: cfg.Log})
-	return p, addr, err
+	if err != nil {
+		return nil, "", err
+	}
+	if _, err := actor.Ping.Call(p.Context(ctx), actor.AgentOf(b.Proc), actor.None{}); err != nil {
+		return nil, "", errors.Join(fmt.Errorf("ask the agent: %w", err), p.Stop(context.Background(), 0))
+	}
+	return p, addr, nil
 }
 
 // follow returns when the proc has ended, and sees to that when ctx ends or

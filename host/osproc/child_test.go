@@ -1,8 +1,8 @@
 package osproc_test
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"os"
@@ -18,10 +18,8 @@ import (
 
 	"github.com/hyperactor/hyperactor"
 	"github.com/hyperactor/hyperactor/actor"
-	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/host/hosttest"
-	"github.com/hyperactor/hyperactor/id"
-	"github.com/hyperactor/hyperactor/wire"
+	"github.com/hyperactor/hyperactor/internal/handshake"
 )
 
 // variable tells a copy of the test binary how to misbehave.
@@ -67,13 +65,13 @@ func misbehave(how string, args []string) {
 		control().Write([]byte{0, 0, 1, 0, 0xa3})
 		os.Exit(number(args[0]))
 	case "version":
-		answer(message(note{Version: readBoot().Version + 1}))
+		answer(message(&handshake.Note{Version: readBoot().Version + 1}))
 	case "stale":
 		b := readBoot()
-		answer(message(note{Version: b.Version, Once: []byte("another"), Addr: b.Listen}))
+		answer(message(&handshake.Note{Version: b.Version, Once: []byte("another"), Addr: b.Listen}))
 	case "nowhere": // says that it is ready where nobody listens, and goes
 		b := readBoot()
-		control().Write(message(note{Version: b.Version, Once: b.Once, Addr: b.Listen}))
+		control().Write(message(&handshake.Note{Version: b.Version, Once: b.Once, Addr: b.Listen}))
 		os.Exit(number(args[0]))
 	case "shut":
 		readBoot()
@@ -94,49 +92,21 @@ func misbehave(how string, args []string) {
 	}
 }
 
-// boot and note are what crosses the control descriptor.
-type boot struct {
-	Version int
-	Once    []byte
-	Proc    id.Proc
-	Host    id.Proc
-	Listen  channel.Addr
-}
-
-type note struct {
-	Version int
-	Once    []byte
-	Addr    channel.Addr
-	Failure string
-}
-
 func control() *os.File { return os.NewFile(3, "control") }
 
-func readBoot() (b boot) {
-	if err := readMessage(control(), &b); err != nil {
+func readBoot() (b handshake.Boot) {
+	if err := handshake.Read(control(), &b); err != nil {
 		fail(err)
 	}
 	return b
 }
 
-func readMessage(r io.Reader, v any) error {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return err
-	}
-	body := make([]byte, binary.BigEndian.Uint32(head[:]))
-	if _, err := io.ReadFull(r, body); err != nil {
-		return err
-	}
-	return wire.Unmarshal(body, v)
-}
-
-func message(v any) []byte {
-	body, err := wire.Marshal(v)
-	if err != nil {
+func message(n *handshake.Note) []byte {
+	var b bytes.Buffer
+	if err := handshake.Write(&b, n); err != nil {
 		fail(err)
 	}
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
+	return b.Bytes()
 }
 
 // answer gives an answer and waits for what comes of it.

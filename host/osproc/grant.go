@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/hyperactor/hyperactor/internal/handshake"
 )
 
 // asks is the child's side of what it asks its host after the handshake: to
@@ -18,8 +20,8 @@ type asks struct {
 
 	mu      sync.Mutex // guards the following
 	serial  uint64
-	waiting map[uint64]chan grant // each with room for its answer
-	ended   bool                  // nobody reads answers any more
+	waiting map[uint64]chan handshake.Grant // each with room for its answer
+	ended   bool                            // nobody reads answers any more
 }
 
 // Why a child gets no certificate.
@@ -29,7 +31,7 @@ var (
 )
 
 func newAsks(control *os.File, granted bool) *asks {
-	return &asks{control: control, granted: granted, waiting: make(map[uint64]chan grant)}
+	return &asks{control: control, granted: granted, waiting: make(map[uint64]chan handshake.Grant)}
 }
 
 // ask has the host certify that public is a key of this proc.
@@ -37,13 +39,13 @@ func (a *asks) ask(ctx context.Context, public []byte) ([]byte, error) {
 	if !a.granted {
 		return nil, errNoGrants
 	}
-	answer := make(chan grant, 1)
+	answer := make(chan handshake.Grant, 1)
 	n, err := a.enter(answer)
 	if err != nil {
 		return nil, err
 	}
 	defer a.leave(n)
-	if err := writeControl(a.control, note{Version: version, Key: public, Ask: n}); err != nil {
+	if err := handshake.Write(a.control, &handshake.Note{Version: handshake.Version, Key: public, Ask: n}); err != nil {
 		return nil, err
 	}
 	select {
@@ -60,7 +62,7 @@ func (a *asks) ask(ctx context.Context, public []byte) ([]byte, error) {
 	}
 }
 
-func (a *asks) enter(answer chan grant) (n uint64, err error) {
+func (a *asks) enter(answer chan handshake.Grant) (n uint64, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.ended {
@@ -82,8 +84,8 @@ func (a *asks) leave(n uint64) {
 func (a *asks) read() {
 	defer a.end()
 	for {
-		var g grant
-		if err := readControl(a.control, &g); err != nil {
+		var g handshake.Grant
+		if err := handshake.Read(a.control, &g); err != nil {
 			io.Copy(io.Discard, a.control)
 			return
 		}
@@ -111,14 +113,14 @@ func (a *asks) end() {
 // what fits into one.
 const (
 	grantBound = time.Second
-	maxGrant   = maxControl / 2
+	maxGrant   = handshake.MaxMessage / 2
 )
 
 // grant answers n, in which the child asks for a certificate. Whose it is to be
 // is ours to say: the child of this control connection. An error is the end of
 // the connection, part of an answer may be out.
-func (b *body) grant(n note) error {
-	g := grant{Ask: n.Ask, Failure: errNoGrants.Error()}
+func (b *body) grant(n handshake.Note) error {
+	g := handshake.Grant{Ask: n.Ask, Failure: errNoGrants.Error()}
 	if issue := b.manager.cfg.Issue; issue != nil {
 		var err error
 		g.Failure = ""
@@ -132,5 +134,5 @@ func (b *body) grant(n note) error {
 		}
 	}
 	b.control.SetWriteDeadline(time.Now().Add(grantBound))
-	return writeControl(b.control, g)
+	return handshake.Write(b.control, &g)
 }

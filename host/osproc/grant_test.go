@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/hyperactor/hyperactor/internal/handshake"
 )
 
 // newPair returns the child's side of a control connection and the host's.
@@ -38,18 +40,18 @@ func TestRealAsks(t *testing.T) {
 			}
 		})
 	}
-	var asked []note
+	var asked []handshake.Note
 	for range n {
-		var q note
-		if err := readControl(host, &q); err != nil {
+		var q handshake.Note
+		if err := handshake.Read(host, &q); err != nil {
 			t.Fatal(err)
 		}
 		asked = append(asked, q)
 	}
-	writeControl(host, grant{Ask: 1000, Grant: []byte("nobody asked for it")})
+	handshake.Write(host, &handshake.Grant{Ask: 1000, Grant: []byte("nobody asked for it")})
 	for i := range asked {
 		q := asked[n-1-i]
-		if err := writeControl(host, grant{Ask: q.Ask, Grant: q.Key}); err != nil {
+		if err := handshake.Write(host, &handshake.Grant{Ask: q.Ask, Grant: q.Key}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -65,7 +67,7 @@ func TestRealAsks(t *testing.T) {
 		}
 	})
 	for range 2 { // the one that was given up and this one
-		if err := readControl(host, new(note)); err != nil {
+		if err := handshake.Read(host, new(handshake.Note)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -94,7 +96,7 @@ func TestRealGrantsNobodyReads(t *testing.T) {
 	b := &body{control: host, manager: New(Config{})}
 	start := time.Now()
 	for {
-		err := b.grant(note{Key: []byte("k")})
+		err := b.grant(handshake.Note{Key: []byte("k")})
 		if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
 			break
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/host/hosttest"
+	"github.com/hyperactor/hyperactor/internal/handshake"
 )
 
 // child is a child process whose host is the test itself.
@@ -64,16 +66,13 @@ func (c *child) start(fd string) {
 }
 
 // boots sends the first message and returns the answer.
-func (c *child) boots(version int) (n note) {
+func (c *child) boots(version int) (n handshake.Note) {
 	c.Helper()
-	b := boot{
+	b := handshake.Boot{
 		Version: version, Once: []byte("once"), Proc: hosttest.NewID(c.T, "a"), Host: hosttest.NewID(c.T, "service"),
 		Listen: channel.Addr("unix:" + filepath.Join(c.dir(), "a")),
 	}
-	if _, err := c.control.Write(message(b)); err != nil {
-		c.Fatal(err)
-	}
-	if err := readMessage(c.control, &n); err != nil {
+	if err := errors.Join(handshake.Write(c.control, &b), handshake.Read(c.control, &n)); err != nil {
 		c.Fatal(err)
 	}
 	return n
@@ -102,7 +101,7 @@ func (c *child) exits(code int, stderr string) {
 // TestRealLifeline cuts the control connection: the proc drains and exits (PS-2).
 func TestRealLifeline(t *testing.T) {
 	c := startChild(t)
-	if n := c.boots(1); n.Version != 1 || string(n.Once) != "once" || n.Addr == "" || n.Failure != "" {
+	if n := c.boots(handshake.Version); n.Version != handshake.Version || string(n.Once) != "once" || n.Addr == "" || n.Failure != "" {
 		t.Errorf("got %+v", n)
 	}
 	c.control.Close()
@@ -112,10 +111,11 @@ func TestRealLifeline(t *testing.T) {
 // TestRealChildRefusesVersion has a host that speaks another version (PS-10).
 func TestRealChildRefusesVersion(t *testing.T) {
 	c := startChild(t)
-	if n := c.boots(2); n.Version != 1 || n.Addr != "" || !strings.Contains(n.Failure, "the host speaks 2, the proc 1") {
+	want := fmt.Sprintf("the host speaks %d, the proc %d", handshake.Version+1, handshake.Version)
+	if n := c.boots(handshake.Version + 1); n.Version != handshake.Version || n.Addr != "" || !strings.Contains(n.Failure, want) {
 		t.Errorf("got %+v", n)
 	}
-	c.exits(1, "the host speaks 2, the proc 1")
+	c.exits(1, want)
 }
 
 // TestRealChildWithoutHost starts procs that nobody talks to. They end at once.

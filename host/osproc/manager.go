@@ -23,6 +23,7 @@ import (
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/host"
 	"github.com/hyperactor/hyperactor/id"
+	"github.com/hyperactor/hyperactor/internal/handshake"
 	"github.com/hyperactor/hyperactor/launch"
 	"github.com/hyperactor/hyperactor/wire"
 )
@@ -119,12 +120,12 @@ func (m *Manager) launch(ctx context.Context, p id.Proc, spec host.ProcSpec) (*b
 	once := []byte(rand.Text())
 	b := &body{
 		manager: m, process: process, control: ours, streams: streams,
-		boot: boot{
-			Version: version, Once: once, Token: m.cfg.Token, Proc: p, Host: m.cfg.Service.ID(),
+		boot: handshake.Boot{
+			Version: handshake.Version, Once: once, Token: m.cfg.Token, Proc: p, Host: m.cfg.Service.ID(),
 			Back: m.cfg.Back, Listen: channel.Addr("unix:" + filepath.Join(m.cfg.Dir, fmt.Sprintf("%016x", p.UID))),
 			Limits: m.cfg.Limits, Grants: m.cfg.Issue != nil,
 		},
-		handle: make(chan *host.Handle, 1), first: make(chan note, 1), closed: make(chan struct{}),
+		handle: make(chan *host.Handle, 1), first: make(chan handshake.Note, 1), closed: make(chan struct{}),
 	}
 	b.reader.Go(b.read) // Wait waits for it
 	return b, nil

@@ -35,7 +35,8 @@ func rooms() []room {
 		{dir: "launch/launchtest", may: []string{"launch", "internal/versus"}},
 		{dir: "host", may: []string{"actor", "launch/capture"}, proc: true},
 		{dir: "host/localproc", may: []string{"host"}, proc: true},
-		{dir: "host/osproc", may: []string{"host"}, proc: true},
+		{dir: "internal/handshake", may: []string{"channel"}, proc: true},
+		{dir: "host/osproc", may: []string{"host", "internal/handshake"}, proc: true},
 		{dir: "host/probe", may: []string{"launch"}}, // only the side that asks links it: no child
 		{dir: "host/probe/httpprobe", may: []string{"host/probe"}},
 		{dir: "host/probe/grpcprobe", may: []string{"host/probe"}},

@@ -33,15 +33,10 @@ type Floor struct {
 	started bool
 }
 
-// Start begins to look at how often the collector runs, until Stop. It does
-// nothing where somebody has set GOGC or GOMEMLIMIT, or has called
+// Start begins to look at how often the collector runs, until Stop. Nothing comes
+// of it where somebody has set GOGC or GOMEMLIMIT, or has called
 // debug.SetGCPercent or SetMemoryLimit.
 func (f *Floor) Start() {
-	s := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
-	metrics.Read(s)
-	if s[0].Value.Uint64() != 100 || s[1].Value.Uint64() != math.MaxInt64 {
-		return
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.started = true
@@ -78,12 +73,20 @@ func (f *Floor) collected() {
 		return
 	}
 	switch raise := f.pace.next(time.Now()); {
-	case raise && f.ballast == nil:
+	case raise && f.ballast == nil && free():
 		f.ballast = make([]byte, Size)
 	case !raise:
 		f.ballast = nil
 	}
 	f.awaitLocked()
+}
+
+// free reports whether nobody has told the collector when to run. The first
+// reading of metrics costs a process more than all else here.
+func free() bool {
+	s := []metrics.Sample{{Name: "/gc/gogc:percent"}, {Name: "/gc/gomemlimit:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64() == 100 && s[1].Value.Uint64() == math.MaxInt64
 }
 
 // pace decides whether collections are frequent.

@@ -20,9 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hyperactor/hyperactor/actor"
-	"github.com/hyperactor/hyperactor/channel"
-	"github.com/hyperactor/hyperactor/id"
-	"github.com/hyperactor/hyperactor/wire"
+	"github.com/hyperactor/hyperactor/internal/handshake"
 )
 
 // beChild plays a child of a launcher and returns its exit code.
@@ -218,31 +216,10 @@ func endBySignal(sig syscall.Signal) {
 	hold()
 }
 
-// boot and note are what crosses the control descriptor of a proc.
-type boot struct {
-	Version int
-	Once    []byte
-	Proc    id.Proc
-	Host    id.Proc
-	Listen  channel.Addr
-}
-
-type note struct {
-	Version int
-	Once    []byte
-	Addr    channel.Addr
-	Failure string
-}
-
 func control() *os.File { return os.NewFile(3, "control") }
 
-func readBoot() (b boot) {
-	var head [4]byte
-	_, err := io.ReadFull(control(), head[:])
-	must(err)
-	body := make([]byte, binary.BigEndian.Uint32(head[:]))
-	_, err = io.ReadFull(control(), body)
-	must(errors.Join(err, wire.Unmarshal(body, &b)))
+func readBoot() (b handshake.Boot) {
+	must(handshake.Read(control(), &b))
 	return b
 }
 
@@ -251,10 +228,10 @@ func answer(b []byte) {
 	must(err)
 }
 
-func message(v any) []byte {
-	body, err := wire.Marshal(v)
-	must(err)
-	return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
+func message(n *handshake.Note) []byte {
+	var b bytes.Buffer
+	must(handshake.Write(&b, n))
+	return b.Bytes()
 }
 
 // misbehave does what a program could do before it becomes a proc. If it
@@ -281,15 +258,15 @@ func misbehave(how string, args []string) {
 		answer([]byte{0, 0, 1, 0, 0xa3})
 		os.Exit(number(args[0]))
 	case "version": // that many newer than ours
-		answer(message(note{Version: readBoot().Version + number(args[0])}))
+		answer(message(&handshake.Note{Version: readBoot().Version + number(args[0])}))
 		hold()
 	case "nowhere": // says that it is ready, and goes
 		b := readBoot()
-		answer(message(note{Version: b.Version, Once: b.Once, Addr: b.Listen}))
+		answer(message(&handshake.Note{Version: b.Version, Once: b.Once, Addr: b.Listen}))
 		os.Exit(number(args[0]))
 	case "stranger": // an answer to another handshake
 		b := readBoot()
-		answer(message(note{Version: b.Version, Once: []byte("another"), Addr: b.Listen}))
+		answer(message(&handshake.Note{Version: b.Version, Once: []byte("another"), Addr: b.Listen}))
 		hold()
 	case "shut": // its control connection
 		readBoot()
@@ -341,7 +318,7 @@ func (victim) Do(_ context.Context, words []string, reply actor.Reply[string]) e
 			return err
 		}
 	case "again": // says a second time that it is ready
-		answer(message(note{Version: 1, Addr: "unix:/nowhere"}))
+		answer(message(&handshake.Note{Version: 1, Addr: "unix:/nowhere"}))
 	case "gossip": // has a grandchild say it
 		cmd := exec.Command("/bin/sh", "-c", `printf '\000\000\000\001\240' >&3`)
 		cmd.ExtraFiles = []*os.File{control()}
