@@ -35,15 +35,14 @@ func (unixTransport) Dial(ctx context.Context, path string) (net.Conn, error) {
 	return widen(c), nil
 }
 
-func (unixTransport) Listen(ctx context.Context, path string) (net.Listener, error) {
+func (unixTransport) Listen(_ context.Context, path string) (net.Listener, error) {
 	if err := checkPathLength(path); err != nil {
 		return nil, err
 	}
 	if err := privateDir(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "unix", path)
+	l, err := listenUnix(path)
 	if err != nil {
 		return nil, err
 	}
