@@ -14,8 +14,9 @@ type call[A, Req, Resp any] struct {
 	req    Req
 	resp   Resp
 	err    error
-	done   chan struct{} // takes one value when resp and err are set
+	done   chan struct{} // takes one value when resp and err are set, and one from waiter
 	ticket ticket
+	waiter waiter
 }
 
 // ticket settles who answers a call: exactly one does. A call within a proc is
@@ -73,14 +74,8 @@ func (d *method[A, Req, Resp]) call(ctx context.Context, s *sender, sp *span, na
 		s.proc.run(c)
 	}
 	sp.delivered()
-	if end := ctx.Done(); end == nil {
-		<-r.done
-	} else {
-		select {
-		case <-r.done:
-		case <-end: // r belongs to the actor now
-			return resp, fmt.Errorf("call %s of %s: %w", d.name, c.id(), context.Cause(ctx))
-		}
+	if !r.wait(ctx) { // r belongs to the actor now
+		return resp, fmt.Errorf("call %s of %s: %w", d.name, c.id(), context.Cause(ctx))
 	}
 	resp, err = r.resp, r.err
 	if _, failed := err.(*UndeliverableError); sp == nil && !failed { // its handler may still be at one that others failed
@@ -89,11 +84,39 @@ func (d *method[A, Req, Resp]) call(ctx context.Context, s *sender, sp *span, na
 	return resp, err
 }
 
+// wait waits for the answer. It reports false if ctx has ended.
+func (r *call[A, Req, Resp]) wait(ctx context.Context) (answered bool) {
+	if w := watchedBy(ctx); w != nil {
+		if !w.enter(&r.waiter) {
+			return false
+		}
+		<-r.done
+		return w.leave(&r.waiter)
+	}
+	end := ctx.Done()
+	if end == nil {
+		<-r.done
+		return true
+	}
+	select {
+	case <-r.done:
+		return true
+	case <-end:
+		return false
+	}
+}
+
+// makeCall returns a new call.
+func (d *method[A, Req, Resp]) makeCall() *call[A, Req, Resp] {
+	done := make(chan struct{}, 2)
+	return &call[A, Req, Resp]{method: d, done: done, waiter: waiter{wake: done}}
+}
+
 // newCall returns the call that s has made before, if it was of the same kind,
 // or a new one. One with a span is always new.
 func (d *method[A, Req, Resp]) newCall(s *sender, sp *span) *call[A, Req, Resp] {
 	if sp != nil {
-		r := &call[A, Req, Resp]{method: d, done: make(chan struct{}, 1)}
+		r := d.makeCall()
 		r.ticket.call = &seen{sp, r}
 		return r
 	}
@@ -103,7 +126,7 @@ func (d *method[A, Req, Resp]) newCall(s *sender, sp *span) *call[A, Req, Resp] 
 			return r
 		}
 	}
-	r := &call[A, Req, Resp]{method: d, done: make(chan struct{}, 1)}
+	r := d.makeCall()
 	r.ticket.call = r
 	return r
 }

@@ -146,7 +146,7 @@ func (p *Proc) Agent() Ref[Agent] { return AgentOf(p.id) }
 // Context returns a ctx like parent whose calls are made from p. It may be used
 // from many goroutines; those that send much are fastest with one each.
 func (p *Proc) Context(parent context.Context) context.Context {
-	c := &outside{parent, sender{proc: p}}
+	c := &outside{Context: parent, sender: sender{proc: p}}
 	if _, t := originOf(parent); t != nil {
 		return context.WithValue(c, senderKey{}, &traced{&c.sender, t})
 	}

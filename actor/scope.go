@@ -52,6 +52,7 @@ func (s *sender) find(name string) *cell {
 type outside struct {
 	context.Context
 	sender sender
+	endWatch
 }
 
 // Value also returns the sender.
@@ -63,17 +64,29 @@ func (o *outside) Value(key any) any {
 }
 
 // scope is the context of an actor's handlers: it carries the sender and ends
-// with the actor. Its channel is made when somebody asks for it, so that an
-// idle actor costs none.
+// with the actor.
 type scope struct {
 	sender
 
 	mu    sync.Mutex // guards the following
-	done  chan struct{}
-	cause error // not nil once it has ended
+	cause error      // not nil once it has ended
+	told  *told      // nil until somebody wants to be told of that: an idle actor has none
+	end   *ending    // not nil once it has to end
+	rare  *rare      // set by the actor's goroutine alone, which need not lock to read it
+}
+
+// told is who is told of the end of a scope.
+type told struct {
+	done  chan struct{} // nil until somebody asks for it
 	after map[*func()]struct{}
-	end   *ending // not nil once it has to end
-	rare  *rare   // set by the actor's goroutine alone, which need not lock to read it
+	waits waits
+}
+
+func (s *scope) toldLocked() *told {
+	if s.told == nil {
+		s.told = &told{}
+	}
+	return s.told
 }
 
 // Deadline reports that there is none.
@@ -83,13 +96,14 @@ func (s *scope) Deadline() (time.Time, bool) { return time.Time{}, false }
 func (s *scope) Done() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done == nil {
-		s.done = make(chan struct{})
+	t := s.toldLocked()
+	if t.done == nil {
+		t.done = make(chan struct{})
 		if s.cause != nil {
-			close(s.done)
+			close(t.done)
 		}
 	}
-	return s.done
+	return t.done
 }
 
 // Err returns context.Canceled once the actor has to end.
@@ -123,6 +137,22 @@ func (s *scope) AfterFunc(f func()) (stop func() bool) {
 	return func() bool { return s.removeAfter(&f) }
 }
 
+func (s *scope) enter(w *waiter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		return false
+	}
+	s.toldLocked().waits.add(w)
+	return true
+}
+
+func (s *scope) leave(w *waiter) (answered bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.told.waits.remove(w)
+}
+
 // timer calls f after d, unless the scope ends first. Nothing remains of it then.
 func (s *scope) timer(d time.Duration, f func()) (stop func() bool) {
 	s.mu.Lock()
@@ -152,18 +182,22 @@ func (s *scope) timer(d time.Duration, f func()) (stop func() bool) {
 
 // addAfter has f called when the scope ends. Its caller has the lock.
 func (s *scope) addAfter(f *func()) {
-	if s.after == nil {
-		s.after = make(map[*func()]struct{})
+	t := s.toldLocked()
+	if t.after == nil {
+		t.after = make(map[*func()]struct{})
 	}
-	s.after[f] = struct{}{}
+	t.after[f] = struct{}{}
 }
 
 // removeAfter undoes addAfter. It reports whether that is in time.
 func (s *scope) removeAfter(f *func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, waits := s.after[f]
-	delete(s.after, f)
+	if s.told == nil {
+		return false
+	}
+	_, waits := s.told.after[f]
+	delete(s.told.after, f)
 	return waits
 }
 
@@ -175,11 +209,14 @@ func (s *scope) cancel(cause error) {
 		return
 	}
 	s.cause = cause
-	if s.done != nil {
-		close(s.done)
+	var after map[*func()]struct{}
+	if t := s.told; t != nil {
+		if t.done != nil {
+			close(t.done)
+		}
+		after, t.after = t.after, nil
+		t.waits.end()
 	}
-	after := s.after
-	s.after = nil
 	s.mu.Unlock()
 	for f := range after {
 		go (*f)() // as context.AfterFunc does

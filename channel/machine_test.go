@@ -235,3 +235,19 @@ func TestVigilExcusesOurOwnSleep(t *testing.T) {
 		t.Errorf("silent for %v in all: %+v", now.Sub(start), got)
 	}
 }
+
+// MS-11: a pause and a call of the other session count together, whichever of the
+// two an answer takes.
+func TestVigilEndsWaitsOfBothSessions(t *testing.T) {
+	var one, other vigil
+	one.went(&wire.Envelope{Kind: wire.Call})
+	other.came(&wire.Envelope{Kind: wire.Pause})
+	for _, k := range []wire.Kind{wire.Reply, wire.Resume} {
+		if other.came(&wire.Envelope{Kind: k}) && !one.answered(true) {
+			t.Errorf("nothing waits for %v", k)
+		}
+	}
+	if one.waiting+other.waiting != 0 {
+		t.Errorf("%d and %d are still waited for", one.waiting, other.waiting)
+	}
+}

@@ -15,6 +15,9 @@ const backlog = 1 << 15
 // twentieth of a millisecond of the start of every child process.
 func listenUnix(path string) (net.Listener, error) {
 	fail := func(op string, err error) (net.Listener, error) {
+		if op != "socket" && op != "bind" {
+			unix.Unlink(path) // nobody else could listen there
+		}
 		return nil, &net.OpError{Op: "listen", Net: "unix", Addr: &net.UnixAddr{Name: path, Net: "unix"}, Err: os.NewSyscallError(op, err)}
 	}
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -31,7 +34,7 @@ func listenUnix(path string) (net.Listener, error) {
 	}
 	l, err := net.FileListener(f)
 	if err != nil {
-		return nil, err
+		return fail("dup", err)
 	}
 	l.(*net.UnixListener).SetUnlinkOnClose(true)
 	return l, nil

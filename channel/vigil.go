@@ -40,17 +40,15 @@ func (v *vigil) went(e *wire.Envelope) (astray bool) {
 	return false
 }
 
-// came notes an envelope that came in. It reports whether that answers a call
-// which did not go out here.
+// came notes an envelope that came in. It reports whether that ends a wait which
+// is not known here.
 func (v *vigil) came(e *wire.Envelope) (astray bool) {
 	switch {
 	case e.Kind == wire.Call:
 		v.owed++
 	case e.Kind == wire.Pause: // whoever is held back waits for the Resume
 		v.waiting++
-	case e.Kind == wire.Resume: // which goes the way that the Pause went
-		v.answered(true)
-	case answers(e):
+	case answers(e) || e.Kind == wire.Resume: // an answer that went astray may have taken the Pause's place
 		return !v.answered(true)
 	}
 	return false

@@ -84,6 +84,26 @@ func TestMS1NotPastASlowLine(t *testing.T) {
 	})
 }
 
+// TestStraightWhileTheHubSearches has the hub look for p in vain, and answer
+// nobody meanwhile: c does not take that for a slow line, and goes straight to p.
+func TestStraightWhileTheHubSearches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newNetwork(t)
+		hub, p, c := late(w, func(_, _ *node) {})
+		defer closeAll(c, p, hub)
+		w.net.SetLink("c", "hub", memnet.Link{})
+		w.net.Block("hub", "p")
+		w.net.Block("p", "hub")
+		p.connects(c)
+		for _, body := range []string{"2", "3"} {
+			c.send(p, body)
+			advance(20 * patience)
+			p.wants(body)
+		}
+		w.net.Restore()
+	})
+}
+
 // TestStraightWithoutTheHub has the hub end, through which c has sent to p before:
 // c goes over the session that p has made, as there is nobody to be asked.
 func TestStraightWithoutTheHub(t *testing.T) {

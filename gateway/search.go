@@ -222,8 +222,8 @@ func (g *Gateway) lookFor(ctx context.Context, p id.Proc, r *route, f *search) (
 // leads asks the uplink, over which p was reached the last time, whether it
 // still leads there: what we have sent that way may not have arrived yet, and
 // what goes straight to p would overtake it (MS-1). It returns nil if not, or if
-// there is no answer in half of the time that a search has and no connection: on
-// a slow one the question is behind what we have sent.
+// there is no answer in half of the time that a search has, unless it is due to a
+// slow line: what we have sent is still going out, in front of the question.
 func (g *Gateway) leads(ctx context.Context, up func(context.Context) (*link, error), p id.Proc) *link {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.DialTimeout/2)
 	defer cancel()
@@ -232,8 +232,8 @@ func (g *Gateway) leads(ctx context.Context, up func(context.Context) (*link, er
 		return nil
 	}
 	told, path, err := g.ask(ctx, via, p)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded) && via.sess.Status().Connected:
+	switch st := via.sess.Status(); {
+	case errors.Is(err, context.DeadlineExceeded) && st.Connected && st.Unacked > 0:
 		return via
 	case err != nil || told != "" || len(path) > 0:
 		return nil

@@ -171,7 +171,7 @@ func open(ctx context.Context, cfg ChildConfig, gw *gateway.Gateway, b handshake
 	if err != nil {
 		return nil, "", err
 	}
-	if _, err := actor.Ping.Call(p.Context(ctx), actor.AgentOf(b.Proc), actor.None{}); err != nil {
+	if _, err := actor.Ping.Call(p.Context(context.WithoutCancel(ctx)), actor.AgentOf(b.Proc), actor.None{}); err != nil {
 		return nil, "", errors.Join(fmt.Errorf("ask the agent: %w", err), p.Stop(context.Background(), 0))
 	}
 	return p, addr, nil

@@ -28,6 +28,7 @@ const Size = 16 << 20
 type Floor struct {
 	mu      sync.Mutex // guards the following
 	pace    pace
+	refused bool // somebody has told the collector when to run
 	ballast []byte
 	next    runtime.Cleanup
 	started bool
@@ -73,10 +74,12 @@ func (f *Floor) collected() {
 		return
 	}
 	switch raise := f.pace.next(time.Now()); {
-	case raise && f.ballast == nil && free():
-		f.ballast = make([]byte, Size)
 	case !raise:
-		f.ballast = nil
+		f.ballast, f.refused = nil, false
+	case f.ballast == nil && !f.refused:
+		if f.refused = !free(); !f.refused {
+			f.ballast = make([]byte, Size)
+		}
 	}
 	f.awaitLocked()
 }

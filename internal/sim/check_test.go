@@ -106,15 +106,17 @@ func (w *world) closed(m *message) bool {
 }
 
 // passedEnded reports whether m is in doubt, or a Send that nobody answers, and
-// may have passed the hub before that was killed, or while it was being closed:
-// what the hub has said may arrive late.
+// may have passed the hub not long before that was killed, or while it was being
+// closed: what the hub has said may arrive late.
 func (w *world) passedEnded(m *message) bool {
 	if v := m.verdict(); v != perhaps && v != nothing || m.from.name == hub || m.op.node == hub {
 		return false
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.ContainsFunc(w.events, func(e event) bool { return e.dies && e.a == hub && e.to >= m.at })
+	return slices.ContainsFunc(w.events, func(e event) bool {
+		return e.dies && e.a == hub && e.to >= m.at && m.at+w.plan.pace.recovery() >= e.from
+	})
 }
 
 // disorder returns the messages that were handled after later ones of the same

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -300,6 +301,7 @@ func TestRealDiscard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.tidyAfter = time.Hour
 	there := func(g *Group) bool {
 		_, err := os.Stat(g.v2)
 		return err == nil

@@ -34,14 +34,15 @@ type Parent struct {
 	spent  []*Group    // to be removed by tidy
 	tidier *time.Timer // runs it; nil if spent is empty
 
-	tidying sync.WaitGroup // tidier
+	tidying   sync.WaitGroup // tidier
+	tidyAfter time.Duration
 }
 
 // Open finds where this process may make groups, and removes what launchers
 // that have died left there. A Parent that can make none is no error, and New
 // says why if it matters; a want of descriptors or memory is one.
 func Open() (*Parent, error) {
-	p := &Parent{name: newName()}
+	p := &Parent{name: newName(), tidyAfter: tidyAfter}
 	if p.why = p.open(); exhausted(p.why) {
 		return nil, p.why
 	}
@@ -115,7 +116,7 @@ func (p *Parent) discard(g *Group) {
 	}
 	if !closed && p.tidier == nil {
 		p.tidying.Add(1)
-		p.tidier = time.AfterFunc(tidyAfter, func() {
+		p.tidier = time.AfterFunc(p.tidyAfter, func() {
 			defer p.tidying.Done()
 			p.tidy()
 		})
