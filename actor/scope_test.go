@@ -50,3 +50,19 @@ func mustSender(t *testing.T, ctx context.Context) *sender {
 	}
 	return s
 }
+
+// A call is told of the end of its ctx beside its answer: nobody waits for it to
+// take both, and it is not used again.
+func TestEndBesideAnAnswer(t *testing.T) {
+	r := new(method[*agent, int, int]).makeCall()
+	var w watch
+	if !w.enter(&r.waiter) {
+		t.Fatal("the ctx has ended")
+	}
+	r.done <- struct{}{}
+	w.end()
+	<-r.done
+	if w.leave(&r.waiter) {
+		t.Error("it would be used again")
+	}
+}
