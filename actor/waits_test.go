@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hyperactor/hyperactor/actor"
 	"github.com/hyperactor/hyperactor/id"
@@ -114,12 +115,12 @@ func callUntilTheEnd(t *testing.T, p *actor.Proc, ref actor.Ref[*doer]) {
 }
 
 // watchedCtx tells who begins to watch it, and who does no more.
-type watchedCtx struct {
-	context.Context
-	done, began, over chan struct{}
-}
+type watchedCtx struct{ done, began, over chan struct{} }
 
-func (c watchedCtx) Done() <-chan struct{} { return c.done }
+func (c watchedCtx) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (c watchedCtx) Done() <-chan struct{}       { return c.done }
+func (c watchedCtx) Err() error                  { return nil }
+func (c watchedCtx) Value(any) any               { return nil }
 
 func (c watchedCtx) AfterFunc(func()) (stop func() bool) {
 	c.began <- struct{}{}
@@ -139,7 +140,7 @@ func TestUnusedContextsAreForgotten(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Stop(context.Background(), 0)
-	long := watchedCtx{t.Context(), make(chan struct{}), make(chan struct{}, 1), make(chan struct{}, 1)}
+	long := watchedCtx{make(chan struct{}), make(chan struct{}, 1), make(chan struct{}, 1)}
 	ref := newDoer(t, ctxOther(p), p, "d", &doer{})
 	manyCalls(t, p.Context(long), ref)
 	<-long.began

@@ -56,7 +56,7 @@ func (w *world) judge(m *message) string {
 		return "MS-4: the call has not ended"
 	case v == nothing && alive+ghosts == 0 && !w.senderEnded(m) && w.excuse(m) == "":
 		return "MS-3: it has no outcome, and no session and no node was lost meanwhile"
-	case v != nothing && m.lost() && w.excuse(m) == "" && !w.closed(m):
+	case v != nothing && m.lost() && w.excuse(m) == "" && !w.closed(m) && !m.metRest():
 		return "MS-1: it came back for the loss of a session, and no session and no node was lost meanwhile"
 	}
 	return ""
@@ -103,6 +103,13 @@ func (w *world) closed(m *message) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.ContainsFunc(w.events, func(e event) bool { return e.gentle && e.a == m.op.node && e.to+w.plan.pace.recovery() >= m.at })
+}
+
+// metRest reports whether m came back because it met the end of an idle session
+// on its way through the hub.
+func (m *message) metRest() bool {
+	r := m.results[0]
+	return !r.doubt && m.from.name != hub && m.op.node != hub && strings.HasSuffix(r.text, "idle")
 }
 
 // passedEnded reports whether m is in doubt, or a Send that nobody answers, and

@@ -21,7 +21,7 @@
 // monotonic clock. Certificates have dates; those are tested where they are
 // checked.
 //
-// Three things are not promised, and the simulation does not ask for them:
+// Four things are not promised, and the simulation does not ask for them:
 //
 //   - A message that came back in doubt may come back for another reason, too.
 //     Example: a sends to c, c's mailbox is full and c's way back leads through the
@@ -39,4 +39,7 @@
 //   - What a proc that is stopped gives back may be lost without an outcome if the
 //     next gateway takes nothing for half a second: a large message may be in front
 //     of it on a slow line. The proc counts it (Proc.Lost).
+//   - What passes the hub in the moment in which its session with the target ends,
+//     because nobody has used it, comes back as not handled: it could wait for the
+//     next session, but does not.
 package sim
