@@ -55,13 +55,11 @@ func (k *keeper) finish(all []*ward) {
 			go w.sweepAndReport() // wards waits for it
 			continue
 		}
+		w.lead.Close()
 		gone = append(gone, w)
 	}
 	if len(gone) > 0 {
 		k.report(gone)
-	}
-	for _, w := range gone {
-		w.lead.Close()
 	}
 }
 

@@ -130,6 +130,9 @@ func (p *Parent) discard(g *Group) {
 // tidy removes the groups that were discarded.
 func (p *Parent) tidy() {
 	p.mu.Lock()
+	if p.tidier != nil && p.tidier.Stop() {
+		p.tidying.Done()
+	}
 	spent := p.spent
 	p.spent, p.tidier = nil, nil
 	p.mu.Unlock()
@@ -142,12 +145,9 @@ func (p *Parent) tidy() {
 func (p *Parent) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	if p.tidier != nil && p.tidier.Stop() {
-		p.tidying.Done()
-	}
 	p.mu.Unlock()
-	p.tidying.Wait()
 	p.tidy()
+	p.tidying.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var errs []error
