@@ -149,8 +149,7 @@ func (c *actorCarrier) returned() int64 {
 
 func (c *actorCarrier) close() error { return c.end() }
 
-// actorFar asks the actor. It handles what it is asked after the messages that
-// were sent before (MS-1), so there is nothing to wait for.
+// actorFar asks the actor.
 type actorFar struct {
 	proc *actor.Proc // who asks
 	to   actor.Ref[*receiver]
@@ -161,8 +160,10 @@ func (f *actorFar) expect(ctx context.Context, size int) error {
 	return err
 }
 
+// await asks as the one who has sent, whose ctx it is: the actor handles that after
+// all messages (MS-1), so there is nothing to wait for.
 func (f *actorFar) await(ctx context.Context, _ int64, _ time.Duration) (tally, error) {
-	return tallyMethod.Call(f.proc.Context(ctx), f.to, actor.None{})
+	return tallyMethod.Call(ctx, f.to, actor.None{})
 }
 
 func (f *actorFar) usage(ctx context.Context, settled bool) (usage, error) {
