@@ -230,12 +230,16 @@ func (h *heldBack) wait(ctx context.Context, a id.Actor) error {
 	return nil
 }
 
-// pause tells the proc to that c has no room. It reports false if it could not.
-func (p *Proc) pause(c *cell, to id.Proc) bool { return p.flow(wire.Pause, c, to) }
+// pause tells the proc to that c has no room: at once, unless something is owed
+// to it before. It reports false if it could not.
+func (p *Proc) pause(c *cell, to id.Proc) bool {
+	e := flowOf(wire.Pause, c, to)
+	return !p.outboxes.owes(to) && p.cfg.Gateway != nil && p.cfg.Gateway.TrySend(&e) || p.post(e)
+}
 
 // resume tells the proc to that c has room again, or that it has ended.
-func (p *Proc) resume(c *cell, to id.Proc) { p.flow(wire.Resume, c, to) }
+func (p *Proc) resume(c *cell, to id.Proc) { p.post(flowOf(wire.Resume, c, to)) }
 
-func (p *Proc) flow(k wire.Kind, c *cell, to id.Proc) bool {
-	return p.post(wire.Envelope{Kind: k, TTL: wire.DefaultTTL, To: to.Actor(""), From: c.id()})
+func flowOf(k wire.Kind, c *cell, to id.Proc) wire.Envelope {
+	return wire.Envelope{Kind: k, TTL: wire.DefaultTTL, To: to.Actor(""), From: c.id()}
 }

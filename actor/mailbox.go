@@ -21,8 +21,9 @@ type Full uint8
 // The policies of a full mailbox.
 const (
 	// Wait makes the sender wait for room, bounded by its ctx. Procs elsewhere
-	// are told to hold their next message back; what is on its way meanwhile is
-	// kept beside the mailbox, up to 65,536 messages, and refused beyond that.
+	// are told to hold their next message back; what is on its way meanwhile, which
+	// their queues bound, is kept beside the mailbox: for each proc 524,288 messages,
+	// more than such a queue holds. One that sends more all the same is refused that.
 	Wait Full = iota
 	// Refuse gives the message back as ErrMailboxFull.
 	Refuse
@@ -281,9 +282,8 @@ func (q *queue) seat(c *cell, from *id.Proc) (slot *message, parked bool, droppe
 	case q.closed != 0:
 		return nil, false, nil
 	case q.user.len()+int(q.held) < box.limit() && (q.flow == nil || len(q.flow.parked) == 0):
-	case box.Full == Wait && len(q.flows().parked) < maxParked:
+	case box.Full == Wait && q.flows().holdBack(c, *from):
 		q.flow.parked = append(q.flow.parked, nil)
-		q.holdBack(c, *from)
 		return &q.flow.parked[len(q.flow.parked)-1], true, nil
 	case box.Full == DropOldest:
 		if q.mustDrop(c, box.limit()) {

@@ -99,6 +99,13 @@ func (p *Proc) flush(to id.Proc) {
 	}
 }
 
+// owes reports whether something that was posted to a proc is not on its way yet.
+func (o *outboxes) owes(to id.Proc) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.to[to] != nil
+}
+
 func (o *outboxes) len() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

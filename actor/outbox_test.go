@@ -44,9 +44,9 @@ func TestMS7ResumeIsNeverDropped(t *testing.T) {
 			t.Errorf("%d were dropped, want 1", p.Lost())
 		}
 		f := p.agent.queue.flows()
-		p.agent.queue.holdBack(p.agent, there)
-		if len(f.paused) != 0 {
-			t.Errorf("a pause that was dropped is owed an end: %v", f.paused)
+		f.holdBack(p.agent, there)
+		if x := f.excess[there]; x == nil || x.asked {
+			t.Errorf("a pause that was dropped is owed an end: %+v", x)
 		}
 		p.resume(p.agent, there)
 		last := wire.Kind(0)

@@ -55,6 +55,27 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 	}
 }
 
+// TrySend is Send for what is said in the midst of something else: it neither
+// waits nor looks for a way. It reports whether e is on its way. What ends a watch,
+// a link or a pause is for Send: it goes where that went.
+func (g *Gateway) TrySend(e *wire.Envelope) bool {
+	l, local := g.next(&e)
+	switch {
+	case local != nil:
+		e.KeepBody()
+		local.Deliver(e)
+		return true
+	case l == nil:
+		return false
+	}
+	g.openTie(e, path{out: l})
+	if l.sess.TrySend(e) != nil {
+		g.closeTie(e)
+		return false
+	}
+	return true
+}
+
 // caller is a Local that is told when a call is begun to be sent once more:
 // what Gone said until then was about another session.
 type caller interface {
