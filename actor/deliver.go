@@ -165,7 +165,9 @@ func (m *undeliveredNote) run(c *cell) error {
 func (m *undeliveredNote) reject(c *cell, _ wire.Reason, _ string) { c.proc.lost.Add(1) }
 func (m *undeliveredNote) reuse() bool                             { return false }
 
-// heldBack are the actors elsewhere that have asked for a pause (MS-7).
+// heldBack are the actors elsewhere that have asked for a pause (MS-7), and the
+// procs on the way to which there is no room: an actor without a name stands for
+// all of its proc.
 type heldBack struct {
 	some atomic.Int32 // len(until), to be read without the lock
 
@@ -212,11 +214,14 @@ func (h *heldBack) releaseLocked(a id.Actor) {
 	}
 }
 
-// wait waits while a is on pause.
+// wait waits while a, or its proc, is on pause.
 func (h *heldBack) wait(ctx context.Context, a id.Actor) error {
 	for h.some.Load() > 0 {
 		h.mu.Lock()
 		until := h.until[a]
+		if until == nil {
+			until = h.until[a.Proc.Actor("")]
+		}
 		h.mu.Unlock()
 		if until == nil {
 			return nil

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"context"
 	"errors"
 	"sync"
 	"unicode/utf8"
@@ -171,10 +172,10 @@ func (r *response) send(c *cell, call *wire.Envelope, err error) {
 		p.post(*e)
 		return
 	}
-	err = p.send(p.ended, e)
+	err = p.sendReply(p.ended, e)
 	if errors.Is(err, wire.TooLarge) {
 		r.fail(err)
-		err = p.send(p.ended, e)
+		err = p.sendReply(p.ended, e)
 	}
 	if err != nil && reasonOf(err) == 0 {
 		r.sendLater(c)
@@ -194,12 +195,21 @@ func (r *response) sendLater(c *cell) {
 	c.mu.Lock()
 	run := c.runScope()
 	c.mu.Unlock()
-	err := p.send(run, e)
+	err := p.sendReply(run, e)
 	if err != nil && reasonOf(err) == 0 {
 		p.post(*e)
 		return
 	}
 	p.countLost(err)
+}
+
+// sendReply waits, as Gateway.Send does, and while there is no room on the way to
+// the caller's proc.
+func (p *Proc) sendReply(ctx context.Context, e *wire.Envelope) error {
+	if err := p.held.wait(ctx, e.To.Proc.Actor("")); err != nil {
+		return err
+	}
+	return p.send(ctx, e)
 }
 
 // fail makes err the answer.

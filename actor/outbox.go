@@ -94,7 +94,11 @@ func (p *Proc) flush(to id.Proc) {
 			return
 		}
 		for i := range queue {
-			p.countLost(p.route(&queue[i]))
+			if e := &queue[i]; e.Kind == wire.Reply {
+				p.countLost(p.sendReply(p.base, e))
+			} else {
+				p.countLost(p.route(e))
+			}
 		}
 	}
 }

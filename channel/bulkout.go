@@ -21,7 +21,7 @@ func (s *Session) sendApart(ctx context.Context, e *wire.Envelope, size int) err
 		return err
 	}
 	s.mu.Lock()
-	for s.state == open && !s.fitsApart(m, 1, s.cfg.QueueBytes) {
+	for s.state == open && !s.fitsApart(m, s.ownRoom()) {
 		if err := s.waitForSpace(ctx); err != nil {
 			s.unlodge(m)
 			return err
@@ -30,16 +30,14 @@ func (s *Session) sendApart(ctx context.Context, e *wire.Envelope, size int) err
 	return s.queueApartLocked(m)
 }
 
-// trySendApart is TrySend for such a message. Who cannot wait is given as much
-// room for transfers as the peer takes at a time: an answer that was refused
-// would leave somebody waiting for ever.
-func (s *Session) trySendApart(e *wire.Envelope, size, factor int) error {
+// trySendApart is TrySend for such a message.
+func (s *Session) trySendApart(e *wire.Envelope, size int, room room) error {
 	m, err := s.prepare(e, size)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	if s.state == open && !s.fitsApart(m, factor, factor*max(s.cfg.QueueBytes, s.departures.limit)) {
+	if s.state == open && !s.fitsApart(m, room) {
 		s.mu.Unlock()
 		s.unlodge(m)
 		return fmt.Errorf("%w: queue to %v", wire.MailboxFull, s.peer.Peer)
@@ -100,12 +98,12 @@ func (m *departure) gather(maxFrame int) {
 // fitsApart reports whether m may be queued. Transfers have room of their own:
 // small messages do not wait for them. One that is larger than all the room is
 // taken when there is no other.
-func (s *Session) fitsApart(m *departure, factor, room int) bool {
+func (s *Session) fitsApart(m *departure, in room) bool {
 	if m.total == 0 {
-		return s.fits(m.size, factor)
+		return s.fits(m.size, in)
 	}
 	left := s.departures.large
-	return left == 0 || left+m.total <= room
+	return left == 0 || left+m.total <= in.large
 }
 
 // queueApartLocked queues m and gives the lock up.

@@ -274,7 +274,7 @@ func (s *Session) expireLocked(now time.Time) []*writing {
 // peer has not acknowledged is more than messages can be: it asks and asks, and
 // does not listen (MS-7).
 func (s *Session) mayAnswerLocked() error {
-	if kept := s.out.bytes - s.out.chunks; kept > 3*max(s.cfg.QueueBytes, wire.ChunkSize) {
+	if kept := s.out.bytes - s.out.chunks; kept > (answerRoom+1)*max(s.cfg.QueueBytes, wire.ChunkSize) {
 		return fmt.Errorf("%d bytes wait for their acknowledgement", kept)
 	}
 	return nil

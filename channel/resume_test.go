@@ -447,6 +447,7 @@ func TestMS5FlappingForAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t)
 		far := p.far()
+		synctest.Wait()
 		before := runtime.NumGoroutine()
 		n := uint64(0)
 		for range 300 {
@@ -458,6 +459,7 @@ func TestMS5FlappingForAMinute(t *testing.T) {
 		}
 		advance(10 * time.Second)
 		p.wantAll(n)
+		synctest.Wait()
 		if after := runtime.NumGoroutine(); after > before {
 			t.Errorf("%d goroutines before, %d after", before, after)
 		}

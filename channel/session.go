@@ -168,7 +168,7 @@ func (s *Session) Send(ctx context.Context, e *wire.Envelope) error {
 		return s.sendApart(ctx, e, size)
 	}
 	s.mu.Lock()
-	for s.state == open && !s.fits(size, 1) {
+	for s.state == open && !s.fits(size, s.ownRoom()) {
 		if err := s.waitForSpace(ctx); err != nil {
 			return err
 		}
@@ -176,31 +176,75 @@ func (s *Session) Send(ctx context.Context, e *wire.Envelope) error {
 	return s.queueLocked(e, size)
 }
 
-// TrySend is Send, but refuses with wire.MailboxFull instead of waiting.
-//
-// What answers or tells about other messages (any kind but Send and Call) may
-// use twice the queue: losing it would cost somebody an outcome.
+// TrySend is Send, but refuses with wire.MailboxFull instead of waiting: for
+// messages of others, who are to be asked to hold back as long as the session is
+// Crowded, and for answers.
 func (s *Session) TrySend(e *wire.Envelope) error {
-	size, factor := e.Size(), 1
-	if e.Kind != wire.Send && e.Kind != wire.Call {
-		factor = 2
-	}
+	size, room := e.Size(), s.othersRoom(e.Kind)
 	if isApart(e, size) {
-		return s.trySendApart(e, size, factor)
+		return s.trySendApart(e, size, room)
 	}
 	s.mu.Lock()
-	if s.state == open && !s.fits(size, factor) {
+	if s.state == open && !s.fits(size, room) {
 		s.mu.Unlock()
 		return fmt.Errorf("%w: queue to %v", wire.MailboxFull, s.peer.Peer)
 	}
 	return s.queueLocked(e, size)
 }
 
+// room is how many bytes may be queued, in small messages and in transfers.
+type room struct{ small, large int }
+
+// Rooms for small messages, in multiples of QueueBytes.
+const (
+	relayRoom  = 16 // what others send: some of them fill their own queues while we ask them to hold back
+	answerRoom = 20 // what answers or tells about other messages: losing it would cost somebody an outcome
+)
+
+func (s *Session) ownRoom() room { return room{s.cfg.QueueBytes, s.cfg.QueueBytes} }
+
+// othersRoom is the room for a message that cannot wait. Of transfers it is as
+// much as the peer takes at a time.
+func (s *Session) othersRoom(k wire.Kind) room {
+	q, large := s.cfg.QueueBytes, max(s.cfg.QueueBytes, bulkLimit(s.peer.Limits))
+	if k == wire.Send || k == wire.Call {
+		return room{relayRoom * q, large}
+	}
+	return room{answerRoom * q, 2 * large}
+}
+
 // fits reports whether size more bytes may be queued. A message that is
 // larger than the whole queue is taken when the queue is empty.
-func (s *Session) fits(size, factor int) bool {
-	queued := s.out.bytes - s.out.chunks + s.departures.small
-	return queued == 0 || queued+size <= factor*s.cfg.QueueBytes
+func (s *Session) fits(size int, in room) bool {
+	queued := s.queued()
+	return queued == 0 || queued+size <= in.small
+}
+
+// queued is how much is queued or not acknowledged, without transfers.
+func (s *Session) queued() int { return s.out.bytes - s.out.chunks + s.departures.small }
+
+// Crowded reports whether the queue for Send is three quarters full.
+func (s *Session) Crowded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.crowdedLocked(s.cfg.QueueBytes / 4 * 3)
+}
+
+func (s *Session) crowdedLocked(limit int) bool {
+	return s.state == open && max(s.queued(), s.departures.large) >= limit
+}
+
+// Eased waits until it is no more than half full, or the session takes no more
+// messages, or ctx is done.
+func (s *Session) Eased(ctx context.Context) error {
+	s.mu.Lock()
+	for s.crowdedLocked(s.cfg.QueueBytes/2 + 1) {
+		if err := s.waitForSpace(ctx); err != nil {
+			return err
+		}
+	}
+	s.mu.Unlock()
+	return nil
 }
 
 // waitForSpace gives the lock up until the queue has shrunk. It returns with

@@ -173,13 +173,29 @@ func TestSlowReaderBlocksOnlyUntilCtx(t *testing.T) {
 		if sent < 60 || sent > 200 {
 			t.Errorf("%d messages of 1 KB went into a queue of 64 KiB", sent)
 		}
-		if err := a.TrySend(message(wire.Send, 0, strings.Repeat("z", 1000))); !errors.Is(err, wire.MailboxFull) {
-			t.Errorf("TrySend: %v, want MailboxFull", err)
+		if !a.Crowded() {
+			t.Error("a session where a Send has to wait is not crowded")
+		}
+		for err = nil; err == nil; {
+			if err = a.TrySend(message(wire.Send, sent+1, strings.Repeat("z", 1000))); err == nil {
+				sent++
+			}
+		}
+		if !errors.Is(err, wire.MailboxFull) || sent < 900 || sent > 1200 {
+			t.Errorf("TrySend: %v, and %d messages of 1 KB are in a queue of 16 times 64 KiB", err, sent)
 		}
 		if err := a.TrySend(message(wire.Return, sent+1, strings.Repeat("z", 1000))); err != nil {
 			t.Errorf("TrySend of a Return: %v", err)
 		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := a.Eased(short); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Eased: %v, want the deadline", err)
+		}
 		close(release)
+		if err := a.Eased(t.Context()); err != nil || a.Crowded() || a.Status().Unacked > 32<<10 {
+			t.Errorf("Eased: %v, with %d bytes that are not acknowledged", err, a.Status().Unacked)
+		}
 		synctest.Wait()
 		if got := in.calls(); !slices.Equal(got, upTo(sent+1)) {
 			t.Errorf("got %v", got)

@@ -30,7 +30,8 @@ type link struct {
 	unwatch func()           // likewise; what to call when there are none any more
 	broken  bool             // likewise; no tie is to pass here
 	arrival arrival          // the goroutine that reads owns it
-	down    chan struct{}    // closed when the session has ended and everybody who must know has been told
+	brake   brake
+	down    chan struct{} // closed when the session has ended and everybody who must know has been told
 }
 
 // speaksFor reports whether what comes over l can be from p: a host passes on

@@ -145,6 +145,7 @@ func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
 	if !g.openTie(&e, path{in: from, out: l}) {
 		return // who began it knows of the loss
 	}
+	g.holdBack(from, l, &e)
 	err := l.sess.TrySend(&e)
 	switch {
 	case err == nil && from == nil:
