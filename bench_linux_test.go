@@ -13,9 +13,11 @@ import (
 	"github.com/hyperactor/hyperactor/internal/versus"
 )
 
-func startRuntime(b *testing.B) (*hyperactor.Runtime, context.Context) {
+func startRuntime(b *testing.B, keeper hyperactor.Keeper) (*hyperactor.Runtime, context.Context) {
 	b.Helper()
-	rt, err := hyperactor.Start(b.Context(), testConfig())
+	cfg := testConfig()
+	cfg.Keeper = keeper
+	rt, err := hyperactor.Start(b.Context(), cfg)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -40,7 +42,7 @@ func mustSpawn(b *testing.B, ctx context.Context, rt *hyperactor.Runtime, name s
 // bytes to and fro over a unix socket, both processes on one CPU.
 func BenchmarkRealCall(b *testing.B) {
 	pin(b)
-	rt, ctx := startRuntime(b)
+	rt, ctx := startRuntime(b, hyperactor.WithKeeper)
 	h := mustSpawn(b, ctx, rt, "worker")
 	ref, err := counter.Type.Spawn(ctx, h.ID(), "c", counter.Params{})
 	if err != nil {
@@ -80,7 +82,7 @@ func BenchmarkRealCall(b *testing.B) {
 func BenchmarkRealSpawn(b *testing.B) {
 	for _, n := range []int{1, 32} {
 		b.Run(fmt.Sprint("children=", n), func(b *testing.B) {
-			rt, ctx := startRuntime(b)
+			rt, ctx := startRuntime(b, hyperactor.WithKeeper)
 			var v versus.Pair
 			for b.Loop() {
 				v.Add(func() time.Duration { return spawnMany(b, ctx, rt, n) }, func() time.Duration { return bareMany(b, n) })
@@ -125,7 +127,13 @@ func bareMany(b *testing.B, n int) time.Duration {
 // BenchmarkRealKill compares Kill, which returns what Wait does, with SIGKILL
 // and wait of the same binary.
 func BenchmarkRealKill(b *testing.B) {
-	rt, ctx := startRuntime(b)
+	for _, way := range ways {
+		b.Run(way.name, func(b *testing.B) { benchKill(b, way.keeper) })
+	}
+}
+
+func benchKill(b *testing.B, keeper hyperactor.Keeper) {
+	rt, ctx := startRuntime(b, keeper)
 	var v versus.Pair
 	for b.Loop() {
 		h := mustSpawn(b, ctx, rt, "worker")
@@ -144,7 +152,7 @@ func BenchmarkRealKill(b *testing.B) {
 // BenchmarkRealChildMemory compares the memory of idle children with that of
 // the same binary without anything of ours, when there are several of each.
 func BenchmarkRealChildMemory(b *testing.B) {
-	rt, ctx := startRuntime(b)
+	rt, ctx := startRuntime(b, hyperactor.WithKeeper)
 	for b.Loop() {
 		const n = 8
 		var ours, bare int

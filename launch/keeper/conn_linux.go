@@ -28,8 +28,8 @@ type conn struct {
 
 // batch are the descriptors that came with one message.
 type batch struct {
-	files []*os.File
-	cut   bool // there was no room for all of them: they are lost
+	fds []int
+	cut bool // there was no room for all of them: they are lost
 }
 
 // connPair returns both ends of a connection. Neither is inherited by a child
@@ -177,7 +177,7 @@ func (c *conn) withFiles(f frame) (frame, batch, error) {
 	}
 	got := c.batches[0]
 	c.batches = c.batches[1:]
-	if len(got.files) != f.files {
+	if len(got.fds) != f.files {
 		got.close()
 		got = batch{cut: true}
 	}
@@ -185,9 +185,19 @@ func (c *conn) withFiles(f frame) (frame, batch, error) {
 }
 
 func (b batch) close() {
-	for _, f := range b.files {
-		f.Close()
+	for _, fd := range b.fds {
+		unix.Close(fd)
 	}
+}
+
+// files returns the descriptors as files, which own them from now on.
+func (b *batch) files() []*os.File {
+	all := make([]*os.File, len(b.fds))
+	for i, fd := range b.fds {
+		all[i] = os.NewFile(uintptr(fd), "received")
+	}
+	b.fds = nil
+	return all
 }
 
 const (
@@ -246,11 +256,9 @@ func (c *conn) takeFiles(oob []byte, cut bool) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errProtocol, err)
 		}
-		for _, fd := range fds {
-			got.files = append(got.files, os.NewFile(uintptr(fd), "received"))
-		}
+		got.fds = append(got.fds, fds...)
 	}
-	if cut || len(got.files) > 0 {
+	if cut || len(got.fds) > 0 {
 		c.batches = append(c.batches, got)
 	}
 	return nil

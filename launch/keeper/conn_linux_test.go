@@ -108,16 +108,16 @@ func TestRealConn(t *testing.T) {
 		if r.Start == nil {
 			continue
 		}
-		if len(r.Start.Dir) != 3000*int(r.ID) || got.cut || len(got.files) != 2 {
-			t.Fatalf("%d: %d bytes, %d descriptors", r.ID, len(r.Start.Dir), len(got.files))
+		if len(r.Start.Dir) != 3000*int(r.ID) || got.cut || len(got.fds) != 2 {
+			t.Fatalf("%d: %d bytes, %d descriptors", r.ID, len(r.Start.Dir), len(got.fds))
 		}
-		for _, f := range got.files { // each is a pipe that holds its number
+		for _, f := range got.files() { // each is a pipe that holds its number
 			b := make([]byte, 1)
 			if _, err := f.Read(b); err != nil || int(b[0]) != int(r.ID) {
 				t.Errorf("%d: got %v, %v", r.ID, b, err)
 			}
+			f.Close()
 		}
-		got.close()
 	}
 	wg.Wait()
 	if want := senders * each * (each - 1) / 2; sum != want {

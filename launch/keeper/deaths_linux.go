@@ -39,15 +39,8 @@ func (d *deaths) close() error { return d.file.Close() }
 // add has wait return id once when the process has ended. It needs no
 // descriptor: that of the process is given up with the Leader.
 func (d *deaths) add(lead *tree.Leader, id uint64) error {
-	raw, err := lead.File().SyscallConn()
-	if err != nil {
-		return err
-	}
 	e := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT, Fd: int32(uint32(id)), Pad: int32(id >> 32)}
-	cerr := raw.Control(func(pidfd uintptr) {
-		err = d.control(func(fd int) error { return unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, int(pidfd), &e) })
-	})
-	return errors.Join(cerr, err)
+	return d.control(func(fd int) error { return unix.EpollCtl(fd, unix.EPOLL_CTL_ADD, lead.Pidfd(), &e) })
 }
 
 func (d *deaths) control(f func(fd int) error) (err error) {

@@ -18,6 +18,9 @@ func TestMain(m *testing.M) {
 	if words := strings.Fields(os.Getenv(hostEnv)); len(words) > 0 {
 		playHost(words[0], words[1:])
 	}
+	if where := os.Getenv(siblingEnv); where != "" {
+		playParent(where == "session")
+	}
 	launchtest.Main(m, newLauncher)
 }
 

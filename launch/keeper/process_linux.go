@@ -112,7 +112,7 @@ func (p *process) take(a answer) error {
 		return a.err
 	}
 	p.started, p.group = time.Unix(0, a.started.At), a.started.Group
-	if a.pidfd == nil { // there was no room for it
+	if a.pidfd < 0 { // there was no room for it
 		_ = p.session.signal(p.call.id, []syscall.Signal{syscall.SIGKILL})
 		select {
 		case <-p.call.end:

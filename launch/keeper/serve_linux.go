@@ -215,7 +215,6 @@ func (k *keeper) start(id uint64, s *start, got batch) {
 	k.records.forget(s.Seen)
 	k.tire()
 	w, err := k.open(id, s, got)
-	got.close()
 	switch {
 	case err != nil:
 		_ = k.conn.send(event{ID: id, Failed: refusal(err)}) // no host, no answer
@@ -281,14 +280,18 @@ func (k *keeper) open(id uint64, s *start, got batch) (*ward, error) {
 	if got.cut {
 		return nil, unix.EMFILE
 	}
+	files := got.files()
 	r := tree.Request{
 		Prog: s.program(), Env: s.Env, Dir: s.Dir, Limits: s.Limits,
-		Stdout: got.files[0], Stderr: got.files[1],
+		Stdout: files[0], Stderr: files[1],
 	}
-	if len(got.files) > 2 {
-		r.Control = got.files[2]
+	if len(files) > 2 {
+		r.Control = files[2]
 	}
 	lead, err := k.starter.Start(r)
+	for _, f := range files {
+		f.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -302,12 +305,7 @@ func (k *keeper) announce(w *ward) error {
 
 // tell sends an event with the pidfd of a process.
 func (k *keeper) tell(e event, lead *tree.Leader) error {
-	raw, err := lead.File().SyscallConn()
-	if err != nil {
-		return err
-	}
-	cerr := raw.Control(func(fd uintptr) { err = k.conn.send(e, int(fd)) })
-	return errors.Join(cerr, err)
+	return k.conn.send(e, lead.Pidfd())
 }
 
 // signal signals the group of a living process, for a host whose kernel cannot.

@@ -55,7 +55,7 @@ type call struct {
 // answer is the outcome of a start.
 type answer struct {
 	started *started
-	pidfd   *os.File // nil if there was no room for it
+	pidfd   int // -1 if there was no room for it
 	err     error
 }
 
@@ -131,9 +131,9 @@ func (s *session) handle(e event, got batch) {
 	case c == nil:
 		got.close()
 	case e.Started != nil:
-		a := answer{started: e.Started}
+		a := answer{started: e.Started, pidfd: -1}
 		if !got.cut {
-			a.pidfd = got.files[0]
+			a.pidfd = got.fds[0]
 		}
 		c.answer <- a
 	case e.Failed != nil:
@@ -322,12 +322,7 @@ func (s *session) number(a answer) int {
 	if s.cfg.Isolate != PIDNamespace {
 		return a.started.PID
 	}
-	n := 0
-	raw, err := a.pidfd.SyscallConn()
-	if err == nil {
-		_ = raw.Control(func(fd uintptr) { n = pidOf(int(fd)) })
-	}
-	return n
+	return pidOf(a.pidfd)
 }
 
 // pidOf reads the number that a pidfd stands for.

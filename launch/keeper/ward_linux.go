@@ -42,6 +42,10 @@ func (k *keeper) find(ids []uint64) (all []*ward) {
 // dealt with together, since each step costs a system call: all are recorded, and
 // only then the first is reaped (PS-1); then it is seen that nothing is left of
 // them (PS-3), and the host is told. It waits for nothing but the disk.
+//
+// What is left of a process has become an orphan, or descends from one, when the
+// process can be reaped. Only what it has made a child of ours with CLONE_PARENT
+// has not: that is in its group, or in its cgroup, which kills it when it is removed.
 func (k *keeper) finish(all []*ward) {
 	ended := k.look(all)
 	k.record(ended)
@@ -51,7 +55,7 @@ func (k *keeper) finish(all []*ward) {
 	orphans := k.orphans.Any()
 	gone := make([]*ward, 0, len(ended))
 	for _, w := range ended {
-		if orphans || w.lead.Left() {
+		if orphans || w.lead.GroupLeft() {
 			go w.sweepAndReport() // wards waits for it
 			continue
 		}

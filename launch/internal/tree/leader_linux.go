@@ -20,7 +20,7 @@ type Leader struct {
 	PID int
 
 	fd          int      // the pidfd
-	file        *os.File // owns fd, for the netpoller
+	file        *os.File // owns fd, for the netpoller; nil before the first Await
 	groupSignal bool     // the group can be signalled through fd, also after the reap
 	attached    bool     // it is somebody else's child
 
@@ -28,26 +28,19 @@ type Leader struct {
 	tells *os.File      // what the hop has to tell; nil: the program runs
 }
 
-func newLeader(pid, pidfd int) *Leader {
-	return &Leader{PID: pid, fd: pidfd, file: pidfdFile(pidfd)}
-}
+func newLeader(pid, pidfd int) *Leader { return &Leader{PID: pid, fd: pidfd} }
 
 // Attach returns a Leader for a process that somebody else has started as the
 // leader of its group and reaps, known by its pidfd, which the Leader owns from
 // now on. Await, Signal and Suspended work as for a child of ours; Reap returns
-// what Recall does. Waiting costs no thread if pidfd was non-blocking when the
-// File was made, as that of a Leader is.
-func Attach(pid int, pidfd *os.File) *Leader {
-	l := &Leader{PID: pid, fd: -1, file: pidfd, attached: true}
-	if rc, err := pidfd.SyscallConn(); err == nil { // an error means that it is closed
-		_ = rc.Control(func(fd uintptr) { l.fd, l.groupSignal = int(fd), signalsGroup(int(fd)) })
-	}
-	return l
+// what Recall does.
+func Attach(pid, pidfd int) *Leader {
+	return &Leader{PID: pid, fd: pidfd, groupSignal: signalsGroup(pidfd), attached: true}
 }
 
-// File returns the pidfd, for a process that is to Attach. It stays the
-// Leader's.
-func (l *Leader) File() *os.File { return l.file }
+// Pidfd returns the pidfd, for a process that is to Attach, or to be watched with
+// others. It stays the Leader's, until Close.
+func (l *Leader) Pidfd() int { return l.fd }
 
 // signalsGroup reports whether the kernel signals a group through the pidfd of
 // its leader, also of a dead one.
@@ -100,13 +93,21 @@ func pidfdFile(fd int) *os.File {
 // Close frees the pidfd and has the cgroup removed. A cgroup with a process that
 // the kernel cannot kill stays.
 func (l *Leader) Close() {
-	l.file.Close()
+	if l.file != nil {
+		l.file.Close()
+	} else {
+		unix.Close(l.fd)
+	}
 	l.group.Discard()
 }
 
 // Await returns when the process has ended, all of its threads, and can be
-// reaped. The goroutine is parked in the netpoller meanwhile.
+// reaped. The goroutine is parked in the netpoller meanwhile, which is told of a
+// pidfd only here: who watches many has a better way. One at a time may call it.
 func (l *Leader) Await() {
+	if l.file == nil {
+		l.file = pidfdFile(l.fd)
+	}
 	rc, err := l.file.SyscallConn()
 	if err == nil {
 		err = rc.Read(func(fd uintptr) bool { return l.ended(int(fd)) })

@@ -58,7 +58,6 @@ func (t *Starter) Start(r Request) (*Leader, error) {
 type Leader struct {
 	PID   int
 	proc  *os.Process // nil if it is somebody else's child
-	file  *os.File
 	state *os.ProcessState
 	err   error
 }
@@ -74,10 +73,10 @@ func (l *Leader) Abandon() { _ = l.Signal(syscall.SIGKILL) }
 
 // Attach returns a Leader for a process that somebody else has started. Without
 // pidfds it can do nothing but say so.
-func Attach(pid int, pidfd *os.File) *Leader { return &Leader{PID: pid, file: pidfd} }
+func Attach(pid, _ int) *Leader { return &Leader{PID: pid} }
 
-// File returns what was given to Attach, or nil.
-func (l *Leader) File() *os.File { return l.file }
+// Pidfd returns that there is none.
+func (l *Leader) Pidfd() int { return -1 }
 
 // Recall returns that nothing is known.
 func (l *Leader) Recall() End {
@@ -131,9 +130,5 @@ func (l *Leader) Signal(sig syscall.Signal) error {
 // Suspended is not known here.
 func (l *Leader) Suspended() bool { return false }
 
-// Close frees what the Leader holds.
-func (l *Leader) Close() {
-	if l.file != nil {
-		l.file.Close()
-	}
-}
+// Close has nothing to free.
+func (l *Leader) Close() {}

@@ -211,11 +211,11 @@ func TestRealAttach(t *testing.T) {
 		if _, err := out.Read(make([]byte, 10)); err != nil {
 			t.Fatal(err)
 		}
-		fd, err := dup(lead.File())
+		fd, err := unix.FcntlInt(uintptr(lead.Pidfd()), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
-		other := Attach(lead.PID, os.NewFile(uintptr(fd), "pidfd"))
+		other := Attach(lead.PID, fd)
 		if withoutGroupSignal {
 			other.groupSignal = false
 		}
