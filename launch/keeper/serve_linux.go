@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -70,7 +71,11 @@ func (k *keeper) serve() error {
 	var listening sync.WaitGroup
 	listening.Go(k.watchGuard)
 	over := make(chan error, 1)
-	listening.Go(func() { over <- k.listen() })
+	listening.Go(func() {
+		runtime.LockOSThread() // which the main goroutine has seen to is not the first one
+		over <- k.listen()
+		k.wards.Wait() // they end with this thread
+	})
 	listening.Go(k.watchWards)
 	defer k.rest.Stop()
 	var rested <-chan time.Time
@@ -198,7 +203,7 @@ func (k *keeper) shakeHands() error {
 		return fmt.Errorf("handshake with the host: %w", cmp.Or(err, errProtocol))
 	}
 	if r.Hello.Version == version {
-		k.starter = &tree.Starter{WithoutGroupSignal: r.Hello.WithoutGroupSignal, Cgroups: !r.Hello.WithoutCgroups}
+		k.starter = &tree.Starter{WithoutGroupSignal: r.Hello.WithoutGroupSignal, Cgroups: !r.Hello.WithoutCgroups, Here: true}
 		k.records, err = openJournal(r.Hello.Records)
 	} else {
 		err = fmt.Errorf("the host speaks version %d, the keeper %d", r.Hello.Version, version)

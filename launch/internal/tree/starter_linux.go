@@ -21,6 +21,7 @@ import (
 type Starter struct {
 	WithoutGroupSignal bool // behave as on a kernel before 6.9, for tests
 	Cgroups            bool // give each child a cgroup of its own, where one can be made
+	Here               bool // Start is called on a locked thread that outlives all children: it need not change to another
 
 	shared, private thread
 
@@ -51,7 +52,11 @@ func (s *Starter) Start(r Request) (*Leader, error) {
 	}
 	var lead *Leader
 	var err error
-	t.do(func() { lead, err = j.run() })
+	if s.Here && t == &s.shared {
+		lead, err = j.run()
+	} else {
+		t.do(func() { lead, err = j.run() })
+	}
 	j.group.Started()
 	if err != nil {
 		_ = j.group.Remove() // what is left of it goes with the parent
