@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hyperactor/hyperactor"
 	"github.com/hyperactor/hyperactor/examples/counter/counter"
 	"github.com/hyperactor/hyperactor/host"
@@ -130,6 +132,39 @@ func BenchmarkRealKill(b *testing.B) {
 	for _, way := range ways {
 		b.Run(way.name, func(b *testing.B) { benchKill(b, way.keeper) })
 	}
+}
+
+// BenchmarkRealKillKernel compares how long the kernel needs to end our child and a
+// bare one: from SIGKILL until the pidfd says so, to whoever asks. It is the
+// part of BenchmarkRealKill that no launcher can make shorter.
+func BenchmarkRealKillKernel(b *testing.B) {
+	rt, ctx := startRuntime(b, hyperactor.NoKeeper)
+	var v versus.Pair
+	for b.Loop() {
+		h := mustSpawn(b, ctx, rt, "worker")
+		c := startBare(b, "byte")
+		v.Add(func() time.Duration { return killAndPoll(b, h.Status().PID) }, func() time.Duration { return killAndPoll(b, c.cmd.Process.Pid) })
+		h.Wait(ctx)
+		c.cmd.Wait()
+	}
+	v.Report(b)
+}
+
+func killAndPoll(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer unix.Close(fd)
+	return versus.Time(func() {
+		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+			b.Fatal(err)
+		}
+		for err = unix.EINTR; err == unix.EINTR; {
+			_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, -1)
+		}
+	})
 }
 
 func benchKill(b *testing.B, keeper hyperactor.Keeper) {
