@@ -78,6 +78,9 @@ func (p *Proc) receiver(name string) *cell {
 // that wait for it end with that, and those who watch actors in it, or are
 // linked to them, are told.
 func (p *Proc) Gone(gone id.Proc, cause error) {
+	if !p.ties.ever.Load() && p.held.some.Load() == 0 && p.calls.some.Load() == 0 {
+		return // the rule, where many procs are told of the end of each other
+	}
 	p.held.releaseAll(gone)
 	p.Cut(gone, cause)
 	p.loseTies(gone, cause)

@@ -68,16 +68,16 @@ type Proc struct {
 	incomings sync.Pool            // of *incoming
 	responses sync.Pool            // of *response
 	workers   workers
-	calls     calls
-	held      heldBack
 	outboxes  outboxes
 	rate      rate // of restarts
 
 	ties struct {
-		ever       atomic.Bool // something was tied
-		sync.Mutex             // guards the following
+		sync.Mutex // guards the following
 		ties
+		ever atomic.Bool // something was tied; to be read without the lock
 	}
+	held  heldBack // behind ties.ever, and calls behind held: Gone reads the beginnings
+	calls calls
 
 	mu        sync.RWMutex // guards the following
 	cells     registry

@@ -266,9 +266,15 @@ func (g *Gateway) giveUpTies(p id.Proc, err error) {
 // endTies ends all ties with p, which has ended of cause. Who lives here is told
 // of that otherwise, and so are the peers in told.
 func (g *Gateway) endTies(p id.Proc, cause error, told []*link) {
-	var rest []notice
-	s := &g.paths
+	if s := &g.paths; s.any(p) {
+		g.notify(s.endAll(p, cause, told))
+	}
+}
+
+// endAll forgets the ties with p and returns who has to be told.
+func (s *paths) endAll(p id.Proc, cause error, told []*link) (rest []notice) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for t := range s.of[p] {
 		path := s.all[t]
 		switch {
@@ -284,8 +290,7 @@ func (g *Gateway) endTies(p id.Proc, cause error, told []*link) {
 			}
 		}
 	}
-	s.mu.Unlock()
-	g.notify(rest)
+	return rest
 }
 
 // sendEnd sends what ends a tie, and comes from a local proc, where the tie went.
