@@ -23,7 +23,8 @@ type excess struct {
 
 const (
 	// maxExcess bounds what is kept beside a full mailbox for each proc. The
-	// shortest frame has 32 bytes: a queue of 4 MiB holds a quarter of it.
+	// shortest frame has 32 bytes: a queue of 4 MiB holds a quarter of it, and one
+	// of 16 MiB (gateway.Config.QueueBytes) all of it.
 	maxExcess = 1 << 19
 
 	// askAgain is after how much more a proc is asked once more: it was let go by

@@ -84,3 +84,29 @@ func TestOutboxBoundsReplies(t *testing.T) {
 		}
 	})
 }
+
+// MS-7: a proc is asked to hold back before anything else happens, and again if it
+// goes on as if it had not heard.
+func TestMS7AskedAtOnceAndAgain(t *testing.T) {
+	p, there, _ := correspondents(t)
+	other := id.Proc{Host: there.Host, Name: "other", UID: 3}
+	heard := make(listener, 100)
+	if err := p.cfg.Gateway.Bind(other, heard); err != nil {
+		t.Fatal(err)
+	}
+	f := new(queue).flows()
+	for n := 1; n <= 2*askAgain; n++ {
+		if !f.holdBack(p.agent, other) {
+			t.Fatalf("message %d is refused", n)
+		}
+		if asked := len(heard); asked != 1+(n-1)/askAgain {
+			t.Fatalf("after %d messages the proc was asked %d times", n, asked)
+		}
+	}
+	for range maxExcess - 2*askAgain {
+		f.holdBack(p.agent, other)
+	}
+	if f.holdBack(p.agent, other) {
+		t.Error("more is kept than a queue can hold")
+	}
+}

@@ -203,15 +203,17 @@ const (
 
 func (s *Session) ownRoom() room { return room{s.cfg.QueueBytes, s.cfg.QueueBytes} }
 
-// othersRoom is the room for a message that cannot wait. Of transfers it is as
-// much as the peer takes at a time.
+// othersRoom is the room for a message that cannot wait.
 func (s *Session) othersRoom(k wire.Kind) room {
-	q, large := s.cfg.QueueBytes, max(s.cfg.QueueBytes, bulkLimit(s.peer.Limits))
+	q, large := s.cfg.QueueBytes, s.transfersAtATime()
 	if k == wire.Send || k == wire.Call {
-		return room{relayRoom * q, large}
+		return room{relayRoom * q, 2 * large}
 	}
-	return room{answerRoom * q, 2 * large}
+	return room{answerRoom * q, 3 * large}
 }
+
+// transfersAtATime is how much of them the peer takes, or our queue if that is more.
+func (s *Session) transfersAtATime() int { return max(s.cfg.QueueBytes, bulkLimit(s.peer.Limits)) }
 
 // fits reports whether size more bytes may be queued. A message that is
 // larger than the whole queue is taken when the queue is empty.
@@ -223,28 +225,50 @@ func (s *Session) fits(size int, in room) bool {
 // queued is how much is queued or not acknowledged, without transfers.
 func (s *Session) queued() int { return s.out.bytes - s.out.chunks + s.departures.small }
 
-// Crowded reports whether the queue for Send is three quarters full.
-func (s *Session) Crowded() bool {
+// Crowd is what is queued too much of for others to go on sending it.
+type Crowd uint8
+
+// The crowds. Of transfers there may be very many before they count as one: small
+// messages do not wait for them (MS-9).
+const (
+	NoCrowd Crowd = iota
+	Queue         // the queue for Send is three quarters full
+	Transfers     // transfers under way are half of what the peer takes at a time
+)
+
+// Crowded returns the crowd that e, which somebody else sends, would join.
+func (s *Session) Crowded(e *wire.Envelope) Crowd {
+	apart := isApart(e, e.Size())
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.crowdedLocked(s.cfg.QueueBytes / 4 * 3)
+	switch {
+	case s.state != open:
+	case s.queued() >= s.cfg.QueueBytes/4*3:
+		return Queue
+	case apart && s.departures.large >= s.transfersAtATime()/2:
+		return Transfers
+	}
+	return NoCrowd
 }
 
-func (s *Session) crowdedLocked(limit int) bool {
-	return s.state == open && max(s.queued(), s.departures.large) >= limit
-}
-
-// Eased waits until it is no more than half full, or the session takes no more
+// Eased waits until a crowd is two thirds of itself, or the session takes no more
 // messages, or ctx is done.
-func (s *Session) Eased(ctx context.Context) error {
+func (s *Session) Eased(ctx context.Context, c Crowd) error {
 	s.mu.Lock()
-	for s.crowdedLocked(s.cfg.QueueBytes/2 + 1) {
+	for s.state == open && !s.easedLocked(c) {
 		if err := s.waitForSpace(ctx); err != nil {
 			return err
 		}
 	}
 	s.mu.Unlock()
 	return nil
+}
+
+func (s *Session) easedLocked(c Crowd) bool {
+	if c == Transfers {
+		return s.departures.large <= s.transfersAtATime()/3
+	}
+	return s.queued() <= s.cfg.QueueBytes/2
 }
 
 // waitForSpace gives the lock up until the queue has shrunk. It returns with

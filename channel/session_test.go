@@ -173,7 +173,7 @@ func TestSlowReaderBlocksOnlyUntilCtx(t *testing.T) {
 		if sent < 60 || sent > 200 {
 			t.Errorf("%d messages of 1 KB went into a queue of 64 KiB", sent)
 		}
-		if !a.Crowded() {
+		if a.Crowded(message(wire.Send, 0, "z")) != channel.Queue {
 			t.Error("a session where a Send has to wait is not crowded")
 		}
 		for err = nil; err == nil; {
@@ -189,11 +189,11 @@ func TestSlowReaderBlocksOnlyUntilCtx(t *testing.T) {
 		}
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := a.Eased(short); !errors.Is(err, context.DeadlineExceeded) {
+		if err := a.Eased(short, channel.Queue); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Eased: %v, want the deadline", err)
 		}
 		close(release)
-		if err := a.Eased(t.Context()); err != nil || a.Crowded() || a.Status().Unacked > 32<<10 {
+		if err := a.Eased(t.Context(), channel.Queue); err != nil || a.Crowded(message(wire.Send, 0, "z")) != channel.NoCrowd || a.Status().Unacked > 32<<10 {
 			t.Errorf("Eased: %v, with %d bytes that are not acknowledged", err, a.Status().Unacked)
 		}
 		synctest.Wait()

@@ -5,29 +5,32 @@ import (
 	"errors"
 	"sync"
 
+	"github.com/hyperactor/hyperactor/channel"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/wire"
 )
 
 // brake holds back those who send through us what a session does not carry away
-// as fast as it comes (MS-7). They are asked with a Pause that a proc seems to have
-// sent, not an actor: it concerns all messages to it. What they send until
-// they have heard of it is queued.
+// as fast as it comes (MS-7). They are asked with a Pause that whom they send to
+// seems to have said. What they send until they have heard of it is queued.
 type brake struct {
+	crowd channel.Crowd
+
 	mu   sync.Mutex // guards the following; a Pause goes out under it, and its Resume
 	held map[flow]int
 }
 
-// flow is what a proc sends to another one through us: of those that are held
-// back, the brake counts the bytes that came since.
+// flow is what a proc sends through us to an actor or, if that has no name, to all
+// of a proc: of those that are held back, the brake counts the bytes that came since.
 type flow struct {
-	from, to id.Proc
-	over     *link // on which it comes
+	from id.Proc
+	to   id.Actor
+	over *link // on which it comes
 }
 
 // says is what the receiver of f seems to say to its sender.
 func (f flow) says(k wire.Kind) wire.Envelope {
-	return wire.Envelope{Kind: k, TTL: wire.DefaultTTL, From: f.to.Actor(""), To: f.from.Actor("")}
+	return wire.Envelope{Kind: k, TTL: wire.DefaultTTL, From: f.to, To: f.from.Actor("")}
 }
 
 // askAgain is after how many more bytes somebody is asked once more: another
@@ -36,14 +39,23 @@ const askAgain = 1 << 20
 
 // holdBack is told that e, which came over from, is about to go out over l.
 func (g *Gateway) holdBack(from, l *link, e *wire.Envelope) {
-	if from == nil || e.Kind != wire.Send && e.Kind != wire.Call && e.Kind != wire.Reply || !l.sess.Crowded() {
+	if from == nil || e.Kind != wire.Send && e.Kind != wire.Call && e.Kind != wire.Reply {
 		return
 	}
-	f, b := flow{from: e.From.Proc, to: e.To.Proc, over: from}, &l.brake
+	switch l.sess.Crowded(e) {
+	case channel.Queue:
+		g.brake(l, &l.queue, flow{e.From.Proc, e.To.Proc.Actor(""), from}, e.Size())
+	case channel.Transfers: // others pass them
+		g.brake(l, &l.transfers, flow{e.From.Proc, e.To, from}, e.Size())
+	}
+}
+
+// brake has f held back until the crowd of b on l is gone.
+func (g *Gateway) brake(l *link, b *brake, f flow, size int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	before, held := b.held[f]
-	after := before + e.Size()
+	after := before + size
 	if !held || before/askAgain != after/askAgain {
 		held = g.askToWait(f) || held // if not, the next message tries again
 	}
@@ -52,9 +64,10 @@ func (g *Gateway) holdBack(from, l *link, e *wire.Envelope) {
 	}
 	if b.held == nil {
 		b.held = make(map[flow]int)
-		g.mu.Lock()
-		g.goLocked(func() { g.letGo(l) })
-		g.mu.Unlock()
+		g.background(func() {
+			l.sess.Eased(context.Background(), b.crowd) // or it is at its end
+			g.release(b)
+		})
 	}
 	b.held[f] = after
 }
@@ -70,31 +83,32 @@ func (g *Gateway) askToWait(f flow) bool {
 	return true
 }
 
-// letGo waits until l carries again, or is at its end, and tells those that were
-// held back.
-func (g *Gateway) letGo(l *link) {
-	for next := l; next != nil; next = g.release(&l.brake) {
-		next.sess.Eased(context.Background())
-	}
-}
-
-// release tells those that b holds back that they may go on. It returns a session
-// that has no room for that yet, if there is one.
-func (g *Gateway) release(b *brake) (full *link) {
+// release tells those that b holds back that they may go on.
+func (g *Gateway) release(b *brake) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for f := range b.held {
 		resume := f.says(wire.Resume)
-		if errors.Is(f.over.sess.TrySend(&resume), wire.MailboxFull) {
-			full = f.over
-			continue
-		}
+		g.sendSurely(f.over, &resume)
 		t, _, _ := endedBy(&resume)
 		g.paths.close(t)
-		delete(b.held, f)
 	}
-	if full == nil {
-		b.held = nil
+	b.held = nil
+}
+
+// sendSurely sends e over l, when there is room for it if not at once: somebody
+// waits for it who is told of nothing else but the end of l.
+func (g *Gateway) sendSurely(l *link, e *wire.Envelope) {
+	if errors.Is(l.sess.TrySend(e), wire.MailboxFull) {
+		later := *e
+		g.background(func() { l.sess.Send(context.Background(), &later) })
 	}
-	return full
+}
+
+// background runs f, which ends with a session, unless the gateway is closing, and
+// its sessions with it.
+func (g *Gateway) background(f func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.goLocked(f)
 }

@@ -15,30 +15,32 @@ import (
 
 // link is a session and whom it leads to.
 type link struct {
-	sess    *channel.Session
-	peer    id.Proc
-	dialed  bool             // by us
-	addr    channel.Addr     // where, if so
-	alone   bool             // the peer's certificate speaks for no other proc
-	serial  uint64           // the larger the later it began
-	up      bool             // Gateway.mu guards it; both sides know of the session
-	lost    bool             // likewise; nothing new is to lead here
-	over    bool             // likewise; left over, and being closed: sessions that begin later are not
-	ended   bool             // likewise; Unroute tells why the peer has ended
-	ties    map[tie]struct{} // paths.mu guards it; those that pass it
-	watches int              // likewise; the watches and links among those that went out over it
-	unwatch func()           // likewise; what to call when there are none any more
-	broken  bool             // likewise; no tie is to pass here
-	arrival arrival          // the goroutine that reads owns it
-	brake   brake
-	down    chan struct{} // closed when the session has ended and everybody who must know has been told
+	sess             *channel.Session
+	peer             id.Proc
+	dialed           bool             // by us
+	addr             channel.Addr     // where, if so
+	alone            bool             // the peer's certificate speaks for no other proc
+	serial           uint64           // the larger the later it began
+	up               bool             // Gateway.mu guards it; both sides know of the session
+	lost             bool             // likewise; nothing new is to lead here
+	over             bool             // likewise; left over, and being closed: sessions that begin later are not
+	ended            bool             // likewise; Unroute tells why the peer has ended
+	ties             map[tie]struct{} // paths.mu guards it; those that pass it
+	watches          int              // likewise; the watches and links among those that went out over it
+	unwatch          func()           // likewise; what to call when there are none any more
+	broken           bool             // likewise; no tie is to pass here
+	arrival          arrival          // the goroutine that reads owns it
+	queue, transfers brake            // for those who send over it through us
+	down             chan struct{}    // closed when the session has ended and everybody who must know has been told
 }
 
 // speaksFor reports whether what comes over l can be from p: a host passes on
 // what its procs say, one that is alone says it itself (MS-15).
 func (l *link) speaksFor(p id.Proc) bool { return !l.alone || p == l.peer }
 
-func newLink() *link { return &link{down: make(chan struct{})} }
+func newLink() *link {
+	return &link{down: make(chan struct{}), queue: brake{crowd: channel.Queue}, transfers: brake{crowd: channel.Transfers}}
+}
 
 // Listen serves peers that connect to addr and returns the real address: with
 // tcp:127.0.0.1:0, the port. ctx bounds the call. A gateway may listen at

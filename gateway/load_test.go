@@ -147,50 +147,6 @@ func TestSlowPeerBlocksOnlyItsSenders(t *testing.T) {
 	})
 }
 
-// MS-7: a sender whose messages a host cannot pass on as fast as they come is
-// asked to hold back, and let go later. What comes before it has heard of that is
-// passed on; only one that does not listen gets something back.
-func TestMS7HoldsBackWhoIsRelayed(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const queue = 16 << 10
-		w := newNetwork(t)
-		w.net.SetBuffer(1000)
-		host, a, slow := w.node("host", func(c *gateway.Config) { c.QueueBytes = queue }), w.node("a"), w.node("slow")
-		defer closeAll(a, slow, host)
-		release := make(chan struct{})
-		slow.Unbind(slow.id, nil)
-		slow.Bind(slow.id, stuck{release})
-		a.Route(host.id, host.Addr())
-		host.Route(slow.id, slow.Addr())
-		a.RouteVia(slow.id, host.id)
-		kilobyte := string(make([]byte, 1<<10))
-		for range 20 {
-			a.send(slow, kilobyte)
-			synctest.Wait()
-		}
-		heard := a.messages()
-		if len(heard) != 1 || heard[0].Kind != wire.Pause || heard[0].From != slow.id.Actor("") || heard[0].To != a.id.Actor("") {
-			t.Fatalf("a got %+v, want one Pause from slow", heard)
-		}
-		for range 16*queue>>10 - 20 { // it does not listen
-			a.send(slow, kilobyte)
-		}
-		advance(time.Second)
-		if got := a.messages()[1:]; len(got) == 0 || got[0].Kind != wire.Return || got[0].Reason != wire.MailboxFull {
-			t.Errorf("a got %+v, want some messages back", got)
-		}
-		close(release)
-		advance(time.Second)
-		heard = a.messages()
-		if last := heard[len(heard)-1]; last.Kind != wire.Resume || last.From != slow.id.Actor("") {
-			t.Errorf("the last message to a is %+v, want a Resume from slow", last)
-		}
-		if ties := host.Tables().Ties + a.Tables().Ties; ties != 0 {
-			t.Errorf("there are %d ties", ties)
-		}
-	})
-}
-
 // MS-8.
 func TestOversizeIsRefusedAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -83,9 +83,16 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 			r.passers.enter(from)
 		}
 	}
-	if (r != nil && r.hop == nil && r.addr != "" || r == nil && g.attached[to.Host] != nil) && g.parkLocked(to, parked{e, from}) {
-		g.mu.Unlock()
-		return
+	if r != nil && r.hop == nil && r.addr != "" || r == nil && g.attached[to.Host] != nil {
+		switch kept, full := g.parkLocked(to, parked{e, from}); {
+		case kept:
+			g.mu.Unlock()
+			return
+		case full:
+			g.mu.Unlock()
+			g.bounce(from, e, wire.MailboxFull, fmt.Sprintf("%v is still looking for a way to %v, and too much waits for it", g.cfg.Self, to))
+			return
+		}
 	}
 	var l *link
 	if r != nil {
@@ -99,11 +106,15 @@ func (g *Gateway) relay(from *link, e wire.Envelope) {
 	g.passOn(from, l, to, e)
 }
 
-// What may be parked while the way to one proc is being found.
-const (
-	maxParked      = 256
-	maxParkedBytes = 1 << 20 // or one message that is larger
-)
+// parkingRoom returns how many messages may be parked while the way to one proc is
+// being found, and of how many bytes, or one that is larger. Nobody vouches for a
+// guess: its name may be made up.
+func parkingRoom(guess bool) (messages, bytes int) {
+	if guess {
+		return 1 << 8, 1 << 20
+	}
+	return 1 << 16, 4 << 20
+}
 
 // parked is a message of somebody else that waits for a search.
 type parked struct {
@@ -112,20 +123,24 @@ type parked struct {
 }
 
 // maxGuesses bounds the searches under way that messages of others have begun
-// for procs that nobody vouches for: their names may be made up.
+// for procs that nobody vouches for.
 const maxGuesses = 4096
 
 // parkLocked keeps m until the search for p has ended, and begins one if there
-// is none. It reports whether there is room.
-func (g *Gateway) parkLocked(p id.Proc, m parked) bool {
+// is none. If m is not kept, full says that there is a search, and no room.
+func (g *Gateway) parkLocked(p id.Proc, m parked) (kept, full bool) {
 	guess := g.routes[p] == nil
 	if guess && g.guesses >= maxGuesses {
-		return false
+		return false, false
 	}
 	_, f, err := g.searchLocked(p)
+	if err != nil || f == nil {
+		return false, false
+	}
 	size := m.Size()
-	if err != nil || f == nil || len(f.parked) >= maxParked || f.bytes > 0 && f.bytes+size > maxParkedBytes {
-		return false
+	messages, bytes := parkingRoom(guess || f.guess)
+	if len(f.parked) >= messages || f.bytes > 0 && f.bytes+size > bytes {
+		return false, true
 	}
 	if guess {
 		f.guess = true
@@ -133,7 +148,7 @@ func (g *Gateway) parkLocked(p id.Proc, m parked) bool {
 	}
 	f.parked = append(f.parked, m)
 	f.bytes += size
-	return true
+	return true, false
 }
 
 // passOn sends e, which came over from, over l, which should lead to p.
@@ -153,6 +168,10 @@ func (g *Gateway) passOn(from, l *link, p id.Proc, e wire.Envelope) {
 		return
 	case err == nil:
 		g.stats.relayed.Add(1)
+		return
+	}
+	if e.Kind == wire.Resume && errors.Is(err, wire.MailboxFull) {
+		g.sendSurely(l, &e)
 		return
 	}
 	g.closeTie(&e)

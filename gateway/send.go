@@ -22,6 +22,10 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 	if e.Kind > wire.Return && g.sendEnd(ctx, e) {
 		return nil
 	}
+	if l := g.pausedOver(e); l != nil {
+		l.sess.Send(ctx, e) // its loss ends the pause
+		return nil
+	}
 	for ; ; g.sendsAgain(e) {
 		l, local := g.next(&e)
 		if local != nil {
@@ -59,6 +63,9 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 // waits nor looks for a way. It reports whether e is on its way. What ends a watch,
 // a link or a pause is for Send: it goes where that went.
 func (g *Gateway) TrySend(e *wire.Envelope) bool {
+	if l := g.pausedOver(e); l != nil {
+		return l.sess.TrySend(e) == nil
+	}
 	l, local := g.next(&e)
 	switch {
 	case local != nil:

@@ -179,6 +179,17 @@ func (g *Gateway) openTie(e *wire.Envelope, p path) bool {
 	return g.paths.open(t, p)
 }
 
+// pausedOver returns the session that the same Pause has taken before, if e is one:
+// the Resume goes there alone.
+func (g *Gateway) pausedOver(e *wire.Envelope) *link {
+	if e.Kind != wire.Pause {
+		return nil
+	}
+	t, _ := begunBy(e)
+	p, _ := g.paths.find(t)
+	return p.out
+}
+
 // closeTie forgets the tie that e was to begin, if it was, and was not sent. It
 // reports false if who began it was told meanwhile that it is lost.
 func (g *Gateway) closeTie(e *wire.Envelope) bool {
@@ -196,12 +207,11 @@ type notice struct {
 	e    wire.Envelope
 }
 
-// notify tells the ends of ties. What cannot be sent over a session is of no
-// use: its loss says the same.
+// notify tells the ends of ties.
 func (g *Gateway) notify(all []notice) {
 	for _, n := range all {
 		if n.over != nil {
-			n.over.sess.TrySend(&n.e)
+			g.sendSurely(n.over, &n.e)
 			continue
 		}
 		g.mu.RLock()
@@ -351,7 +361,7 @@ func (g *Gateway) receiveEnd(l *link, e *wire.Envelope) bool {
 	if e.TTL--; e.TTL > 0 {
 		onward := *e
 		onward.Via = nil
-		next.sess.TrySend(&onward)
+		g.sendSurely(next, &onward)
 	}
 	return true
 }

@@ -14,13 +14,15 @@ import (
 	"github.com/hyperactor/hyperactor/gateway"
 	"github.com/hyperactor/hyperactor/id"
 	"github.com/hyperactor/hyperactor/internal/memnet"
+	"github.com/hyperactor/hyperactor/wire"
 )
 
 // rig is a number of nodes for a directed test, without a plan. What it makes
 // ends with the test.
 type rig struct {
-	t   *testing.T
-	net *memnet.Network
+	t      *testing.T
+	net    *memnet.Network
+	limits wire.Limits // of the nodes that are added
 }
 
 // station is a node of a rig.
@@ -35,7 +37,7 @@ type station struct {
 // inRig runs f in a bubble.
 func inRig(t *testing.T, f func(t *testing.T, r *rig)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { f(t, &rig{t, memnet.New()}) })
+	synctest.Test(t, func(t *testing.T) { f(t, &rig{t: t, net: memnet.New()}) })
 }
 
 // add makes a node that listens under its name.
@@ -58,7 +60,7 @@ func (r *rig) addHidden(name string, cfg actor.Config) *station {
 	}
 	s := &station{mem: r.net.Node(name), dials: new(dials)}
 	s.gateway = gateway.New(gateway.Config{
-		Self: cfg.ID, Token: []byte("rig"), Transports: channel.Transports{"mem": counting{s.mem, s.dials}},
+		Self: cfg.ID, Token: []byte("rig"), Transports: channel.Transports{"mem": counting{s.mem, s.dials}}, Limits: r.limits,
 	})
 	cfg.Gateway, cfg.StopBound = s.gateway, time.Second
 	if cfg.OnFailure == nil {

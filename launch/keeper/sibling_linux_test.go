@@ -13,8 +13,8 @@ import (
 
 const siblingEnv = "HYPER_TEST_SIBLING"
 
-// playParent starts a process that is not its child but its parent's, tells in
-// which cgroup it is, and ends.
+// playParent starts a process that is not its child but its parent's, tells its
+// number and in which cgroup both are, and ends.
 func playParent(session bool) {
 	cmd := exec.Command("/bin/sleep", "1000")
 	cmd.ExtraFiles = []*os.File{os.NewFile(3, "lifeline")}
@@ -23,7 +23,7 @@ func playParent(session bool) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	fmt.Print(ownCgroup())
+	fmt.Print(cmd.Process.Pid, " ", ownCgroup())
 	os.Exit(0)
 }
 
@@ -56,11 +56,15 @@ func TestRealSibling(t *testing.T) {
 			}
 			e := p.Wait()
 			w.Close()
-			if group := <-said; where == "session" && group == ownCgroup() {
+			pid, group, _ := strings.Cut(<-said, " ")
+			if where == "session" && group == ownCgroup() {
 				t.Skip("without a cgroup it lives as long as the keeper")
 			}
-			if e.Code != 0 || e.Swept != 1 && where == "group" {
+			if e.Code != 0 || e.Swept != 1 {
 				t.Errorf("got %+v, want 1 process swept", e)
+			}
+			if _, err := os.Stat("/proc/" + pid); err == nil {
+				t.Errorf("process %s was not reaped", pid)
 			}
 			awaitEnd(t, r)
 		})

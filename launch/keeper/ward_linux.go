@@ -45,7 +45,7 @@ func (k *keeper) find(ids []uint64) (all []*ward) {
 //
 // What is left of a process has become an orphan, or descends from one, when the
 // process can be reaped. Only what it has made a child of ours with CLONE_PARENT
-// has not: that is in its group, or in its cgroup, which kills it when it is removed.
+// has not, but that is in its group or in its cgroup.
 func (k *keeper) finish(all []*ward) {
 	ended := k.look(all)
 	k.record(ended)
@@ -55,7 +55,7 @@ func (k *keeper) finish(all []*ward) {
 	orphans := k.orphans.Any()
 	gone := make([]*ward, 0, len(ended))
 	for _, w := range ended {
-		if orphans || w.lead.GroupLeft() {
+		if orphans || w.lead.Left() {
 			go w.sweepAndReport() // wards waits for it
 			continue
 		}

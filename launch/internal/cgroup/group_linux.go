@@ -263,8 +263,8 @@ func (g *Group) Discard() {
 	}
 }
 
-// Remove removes the group and what its processes have made in it. One that still
-// lives in it, and nobody knows of, is killed.
+// Remove removes the group, which must have no living process, and what its
+// processes have made in it.
 func (g *Group) Remove() error {
 	if g == nil {
 		return nil
@@ -273,11 +273,8 @@ func (g *Group) Remove() error {
 	var errs []error
 	if g.v2 != "" {
 		err := removeTree(g.v2)
-		if errors.Is(err, unix.EBUSY) {
-			_ = g.Kill()
-			if awaitEmpty(g.v2, time.Now().Add(removeBound)) == nil {
-				err = removeTree(g.v2)
-			}
+		if errors.Is(err, unix.EBUSY) && awaitEmpty(g.v2, time.Now().Add(removeBound)) == nil {
+			err = removeTree(g.v2)
 		}
 		errs = append(errs, err)
 	}

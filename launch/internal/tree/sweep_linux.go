@@ -14,6 +14,10 @@ import (
 // Longer takes only what the kernel cannot kill.
 const sweepBound = time.Second
 
+// Left reports whether there may be something left of the group and of the cgroup
+// after the leader was reaped. It costs four cheap system calls.
+func (l *Leader) Left() bool { return l.groupLeft() || !l.group.Empty() }
+
 // Sweep kills what is left of the group and of the cgroup after the leader was
 // reaped (PS-3) and waits for its death. It returns how many processes it killed
 // and how many of them are still there. If nothing is left, which is the rule,
@@ -23,7 +27,7 @@ func (l *Leader) Sweep() (swept, survivors int) { return l.sweep(sweepBound) }
 // sweep kills at least once, however long it takes to look: bound is for what
 // comes afterwards.
 func (l *Leader) sweep(bound time.Duration) (swept, survivors int) {
-	if !l.GroupLeft() && l.group.Empty() {
+	if !l.Left() {
 		return 0, 0
 	}
 	found := map[int]*os.File{}
@@ -43,10 +47,9 @@ func (l *Leader) sweep(bound time.Duration) (swept, survivors int) {
 	return len(found), survivors
 }
 
-// GroupLeft reports whether the group has members after the leader was reaped,
-// zombies included. Signal 0 goes to nobody, so the number of the group may serve
-// where the pidfd does not.
-func (l *Leader) GroupLeft() bool {
+// groupLeft reports whether the group has members, zombies included. Signal 0
+// goes to nobody, so the number of the group may serve where the pidfd does not.
+func (l *Leader) groupLeft() bool {
 	return !errors.Is(l.Signal(0), syscall.ESRCH)
 }
 
@@ -56,7 +59,7 @@ func (l *Leader) findMembers(found map[int]*os.File) (fresh int) {
 	for _, pid := range l.group.PIDs() {
 		fresh += find(found, pid, l.group.Has)
 	}
-	if !l.GroupLeft() {
+	if !l.groupLeft() {
 		return fresh
 	}
 	dir, err := os.Open("/proc")
@@ -100,7 +103,7 @@ func find(found map[int]*os.File, pid int, isMember func(pid int) bool) (fresh i
 // it stands for the group, tells that for sure.
 func (l *Leader) isMember(pid int) bool {
 	st, ok := readStat(pid)
-	return ok && st.pgrp == l.PID && st.session == l.PID && pid != l.PID && l.GroupLeft()
+	return ok && st.pgrp == l.PID && st.session == l.PID && pid != l.PID && l.groupLeft()
 }
 
 // killMembers kills all at once where that can be done without a number, so that
