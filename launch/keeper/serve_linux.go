@@ -28,10 +28,6 @@ const goodbye = time.Second
 // pidfd: when many end together, the keeper listens to the first.
 const lull = 10 * time.Millisecond
 
-// closely is how soon after the end of one process that of another one follows if
-// many end. To be woken for each costs the keeper more than all else about it.
-const closely = time.Millisecond
-
 // rest is how long after a start or an end the keeper gives back what they have
 // needed: at once with what comes of others that follow.
 const rest = 2 * time.Second
@@ -124,18 +120,14 @@ func (k *keeper) watchGuard() {
 	_ = k.conn.file.SetWriteDeadline(time.Now().Add(goodbye)) // an answer to a host that is stopped
 }
 
-// watchWards has the end of each process followed up: at once, and of those that
-// follow closely some together.
+// watchWards has the end of each process followed up.
 func (k *keeper) watchWards() {
-	for last := time.Now(); ; last = time.Now() {
+	for {
 		ids, err := k.deaths.wait(nil)
 		if err != nil {
 			return // closed, when nothing is left
 		}
 		k.finish(k.find(ids))
-		if time.Since(last) < closely {
-			<-time.After(closely)
-		}
 	}
 }
 
