@@ -231,9 +231,9 @@ type Crowd uint8
 // The crowds. Of transfers there may be very many before they count as one: small
 // messages do not wait for them (MS-9).
 const (
-	NoCrowd Crowd = iota
-	Queue         // the queue for Send is three quarters full
-	Transfers     // transfers under way are half of what the peer takes at a time
+	NoCrowd   Crowd = iota
+	Queue           // the queue for Send is three quarters full
+	Transfers       // transfers under way are half of what the peer takes at a time
 )
 
 // Crowded returns the crowd that e, which somebody else sends, would join.
