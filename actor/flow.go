@@ -13,8 +13,8 @@ type flow struct {
 // excess is what came from a proc that was to hold back. The request to do so
 // goes out at once, over the session that the messages come from, most likely:
 // in front of the acknowledgement of all that comes later. So what comes
-// nevertheless is what the proc may send unacknowledged, and not more because it,
-// or the machine, is slow to listen.
+// nevertheless is what the proc may send unacknowledged, twice if some of that was
+// acknowledged just before, and not more because it is slow to listen.
 type excess struct {
 	from  id.Proc
 	n     int
