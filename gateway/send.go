@@ -36,7 +36,7 @@ func (g *Gateway) Send(ctx context.Context, e *wire.Envelope) error {
 		if l == nil {
 			if _, err := g.reach(ctx, nextProc(e)); err == nil {
 				continue // the way may be a source route
-			} else if !answers(e) || !g.answerUp(e) {
+			} else if !answers(e) || !g.answerUp(ctx, e) {
 				return err
 			}
 			return nil
@@ -158,15 +158,16 @@ func answers(e *wire.Envelope) bool {
 
 // answerUp hands an answer to whom no way is found to the uplink, from which the
 // question came, most likely. It may have no connection now, which is why it did
-// not say where its asker is; the answer waits for that.
-func (g *Gateway) answerUp(e *wire.Envelope) bool {
+// not say where its asker is; the answer waits for that. It does so at its sender
+// if there is much of that already, and the sender has not waited yet.
+func (g *Gateway) answerUp(ctx context.Context, e *wire.Envelope) bool {
 	var up *link
 	g.mu.RLock()
 	if r := g.routes[g.uplink]; r != nil {
 		up = r.hop
 	}
 	g.mu.RUnlock()
-	if up == nil || up.peer == e.To.Proc {
+	if up == nil || up.peer == e.To.Proc || ctx.Err() != nil && up.sess.Crowded(e) != channel.NoCrowd {
 		return false
 	}
 	g.openTie(e, path{out: up})
