@@ -226,11 +226,6 @@ func (r *Roster) accept() {
 // If ctx is over first, the proc that may come is doomed.
 func (p *Place) wait(ctx context.Context) (ProcHandle, error) {
 	select {
-	case <-p.settled: // the rule
-		return p.proc(), nil
-	default:
-	}
-	select {
 	case <-p.settled:
 		return p.proc(), nil
 	case <-ctx.Done():
